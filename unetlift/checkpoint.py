@@ -1,0 +1,135 @@
+"""The only reader and writer of model folders: config.json, model.safetensors, README.md; nothing is unpickled."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from unetlift.config import ModelInfo, NetworkConfig, from_mapping
+from unetlift.errors import ModelFolderError, UnetliftError
+
+FORMAT = 1
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+Folder = str | PathLike[str]
+
+# The colours of classes that come without any: background black, then hues that stay apart for the colour-blind
+# (Okabe and Ito).
+PALETTE = ((0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
+
+
+def numbered(classes: int) -> ModelInfo:
+    """Classes known by their numbers alone."""
+    colours = tuple(PALETTE[k] if k < len(PALETTE) else (37 * k % 256, 91 * k % 256, 151 * k % 256) for k in range(classes))
+    return ModelInfo(tuple(str(k) for k in range(classes)), colours)
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Lets `write` fill a temporary file beside `path`, then puts it in place; on failure nothing is left behind."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    part = Path(name)
+    try:
+        write(part)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.chmod(0o644)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def save(model: nn.Module, folder: Folder, info: ModelInfo | None = None, card: str | None = None) -> None:
+    """Writes `model` (which has a `config`) as a model folder; see `UNet.save_pretrained`.
+
+    The weights' hash stands in config.json, so that files of two saves are never taken for one.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in _unique_state(model).items()}
+    data = safetensors.torch.save(weights)
+    config = {
+        "format": FORMAT,
+        "network": asdict(model.config),
+        "info": asdict(info or numbered(model.config.classes)),
+        "weights_sha256": hashlib.sha256(data).hexdigest(),
+    }
+    card = card or f"# {model.config.variant}\n\nA U-Net made with unetlift; `unetlift.from_pretrained` loads it.\n"
+    write_atomically(folder / WEIGHTS, lambda part: _write(part, data))
+    write_atomically(folder / CONFIG, lambda part: _write(part, (json.dumps(config, indent=2) + "\n").encode()))
+    write_atomically(folder / CARD, lambda part: _write(part, card.encode()))
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def _unique_state(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and saved buffers, each once: a LiftUp shares its tensors with its LiftDown."""
+    saved = model.state_dict(keep_vars=True)
+    unique = {id(tensor): name for name, tensor in reversed(saved.items())}  # the first name wins
+    return {name: saved[name] for name in saved if unique[id(saved[name])] == name}
+
+
+def read(folder: Folder) -> tuple[NetworkConfig, ModelInfo, dict[str, Tensor]]:
+    """Reads and checks a model folder.
+
+    Raises:
+        ModelFolderError: naming the file that is missing, damaged or foreign.
+    """
+    folder = Path(folder)
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise ModelFolderError(f"{folder} is no model folder: {name} is missing; give a folder made by unetlift train.")
+    config = _read_config(folder / CONFIG)
+    data = (folder / WEIGHTS).read_bytes()
+    if hashlib.sha256(data).hexdigest() != config["weights_sha256"]:
+        raise ModelFolderError(f"{folder / WEIGHTS} is damaged or belongs to another {CONFIG}; copy both again from one source.")
+    try:
+        weights = safetensors.torch.load(data)
+    except safetensors.SafetensorError as error:
+        raise ModelFolderError(f"{folder / WEIGHTS} is no safetensors file ({error}); copy it again.") from error
+    try:
+        network = from_mapping(NetworkConfig, config["network"], f"network in {folder / CONFIG}")
+        info = from_mapping(ModelInfo, _tuples(config["info"]), f"info in {folder / CONFIG}")
+    except (UnetliftError, TypeError, AttributeError) as error:
+        raise ModelFolderError(f"{folder / CONFIG} does not describe a network: {error}") from error
+    return network, info, weights
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelFolderError(f"{path} is no JSON file ({error}); copy the folder again.") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise ModelFolderError(f"{path} was not written by unetlift (its format is not {FORMAT}); give a folder made by unetlift train.")
+    missing = {"network", "info", "weights_sha256"} - set(config)
+    if missing:
+        raise ModelFolderError(f"{path} lacks {sorted(missing)[0]!r}; copy the folder again.")
+    return config
+
+
+def _tuples(info: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no tuples."""
+    return info | {"class_names": tuple(info["class_names"]), "colours": tuple(tuple(c) for c in info["colours"])}
+
+
+def assign(model: nn.Module, weights: dict[str, Tensor], folder: Folder) -> None:
+    """Copies weights into a freshly built model; every tensor must be there, none may be left over."""
+    expected = _unique_state(model)
+    wrong = sorted(set(expected) ^ set(weights)) or [k for k in expected if expected[k].shape != weights[k].shape]
+    if wrong:
+        raise ModelFolderError(f"{Path(folder) / WEIGHTS} does not fit its {CONFIG}: tensor {wrong[0]!r}; copy both from one source.")
+    with torch.no_grad():
+        for name, tensor in expected.items():
+            tensor.copy_(weights[name])

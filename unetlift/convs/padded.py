@@ -1,0 +1,76 @@
+"""Padding that works for maps smaller than the pad and keeps the memory format it is given."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unetlift.errors import one_of
+from unetlift.types import Map
+
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+Pads = tuple[int, int, int, int]
+"""Left, right, top, bottom: PyTorch's order."""
+
+
+def pad(x: Map, pads: Pads, mode: str) -> Map:
+    """Pads height and width in any of `PADDING_MODES`.
+
+    Unlike `torch.nn.functional.pad` it takes pads larger than the map (a 1x1 map at the bottom of a U has to be
+    reflected too) and keeps channels_last in every mode.
+
+    Args:
+        x: (N, C, H, W).
+        pads: left, right, top, bottom, none of them negative.
+        mode: one of `PADDING_MODES`.
+
+    Returns:
+        (N, C, top + H + bottom, left + W + right).
+    """
+    if not any(pads):
+        return x
+    if mode == "zeros":
+        return F.pad(x, pads)
+    left, right, top, bottom = pads
+    height, width = x.shape[-2:]
+    if mode == "circular":
+        return _wrap(_wrap(x, top, bottom, dim=2), left, right, dim=3)
+    if mode == "reflect" and (max(left, right) >= width or max(top, bottom) >= height):
+        rows, columns = _bounce(height, top, bottom, x.device), _bounce(width, left, right, x.device)
+        return x.index_select(2, rows).index_select(3, columns)
+    return F.pad(x, pads, mode=mode)
+
+
+def _wrap(x: Tensor, before: int, after: int, dim: int) -> Tensor:
+    """Circular padding by concatenation: PyTorch's own falls back to the default memory format."""
+    size = x.shape[dim]
+    if max(before, after) > size:
+        return x.index_select(dim, torch.arange(-before, size + after, device=x.device) % size)
+    if not before and not after:
+        return x
+    return torch.cat((x.narrow(dim, size - before, before), x, x.narrow(dim, 0, after)), dim)
+
+
+def _bounce(size: int, before: int, after: int, device: torch.device) -> Tensor:
+    """Indices of a reflection that goes to and fro as often as the pad needs (a single pixel repeats itself)."""
+    if size == 1:
+        return torch.zeros(before + 1 + after, dtype=torch.long, device=device)
+    period = 2 * (size - 1)
+    index = torch.arange(-before, size + after, device=device) % period
+    return torch.minimum(index, period - index)
+
+
+class PaddedConv2d(nn.Conv2d):
+    """A stride-1 convolution of odd kernel size whose output has its input's size, in any padding mode."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel_size: int, padding_mode: str, bias: bool = True):
+        one_of("padding_mode", padding_mode, PADDING_MODES)
+        super().__init__(channels_in, channels_out, kernel_size, bias=bias)
+        self.border = padding_mode
+
+    def forward(self, x: Map) -> Map:
+        """(N, C_in, H, W) to (N, C_out, H, W)."""
+        p = self.kernel_size[0] // 2
+        if self.border == "zeros":  # inside the convolution, which saves the padded copy
+            return F.conv2d(x, self.weight, self.bias, padding=p)
+        return F.conv2d(pad(x, (p, p, p, p), self.border), self.weight, self.bias)

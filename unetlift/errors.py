@@ -1,0 +1,36 @@
+"""Errors whose one sentence is meant for the user: the wrong value and the right ones."""
+
+from collections.abc import Iterable
+
+
+class UnetliftError(Exception):
+    """Base of every error that the command line shows without a traceback; `exit_code` is the process's answer."""
+
+    exit_code = 2
+
+
+class UsageError(UnetliftError, ValueError):
+    """A name, number or combination that unetlift does not know."""
+
+
+class DataSetError(UnetliftError, ValueError):
+    """A folder of pairs that cannot be trained on or measured as it stands."""
+
+    exit_code = 3
+
+
+class PictureError(UnetliftError, ValueError):
+    """A file that cannot be read as a picture or mask, or written as one."""
+
+    exit_code = 3
+
+
+class ModelFolderError(UnetliftError, ValueError):
+    """A model folder with a missing, damaged or foreign file."""
+
+
+def one_of(what: str, value: object, known: Iterable[str]) -> None:
+    """Raises UsageError unless `value` is one of the `known` names of a `what`."""
+    names = tuple(known)
+    if value not in names:
+        raise UsageError(f"{what} {value!r} is unknown; it is one of {', '.join(names)}.")

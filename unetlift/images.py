@@ -1,0 +1,150 @@
+"""Reads and writes pictures and masks; the only room with OpenCV, Pillow and tifffile."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from unetlift.errors import PictureError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+MAX_PIXELS = 2**28
+"""Beyond it a file is refused before it is decoded: a small PNG can unfold to gigabytes."""
+
+Picture = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
+"""(H, W, C) in the file's own depth."""
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures below `folder`, sorted by path; hidden files are passed over."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    return sorted(path for path in found if path.is_file())
+
+
+def size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Height and width as displayed, from the header alone.
+
+    Raises:
+        PictureError: the file is no picture, or has more than `max_pixels`.
+    """
+    try:
+        if path.suffix.lower() in (".tif", ".tiff"):
+            with tifffile.TiffFile(path) as tiff:
+                height, width = tiff.pages[0].shape[:2]
+        else:
+            with Image.open(path) as header:
+                width, height = header.size
+                if header.getexif().get(0x0112, 1) >= 5:  # orientations that lie on their side
+                    width, height = height, width
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+        raise _unreadable(path, error) from error
+    if height * width > max_pixels:
+        raise PictureError(f"{path} has {width} x {height} pixels; at most {max_pixels} are read.")
+    return height, width
+
+
+def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Reads a picture upright, in its own depth, as (H, W, 1) or (H, W, 3) RGB; transparency is dropped.
+
+    Raises:
+        PictureError: the file is no picture, has more than `max_pixels`, or a depth other than 8 or 16 bit or float.
+    """
+    size(path, max_pixels)
+    try:
+        pixels = tifffile.imread(path) if path.suffix.lower() in (".tif", ".tiff") else _decode(path)
+    except (OSError, ValueError, cv2.error, SyntaxError, RuntimeError) as error:
+        raise _unreadable(path, error) from error
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8) * 255
+    if pixels.dtype in (np.float16, np.float64):
+        pixels = pixels.astype(np.float32)
+    if pixels.dtype not in (np.uint8, np.uint16, np.float32):
+        raise PictureError(f"{path} holds {pixels.dtype} values; save it as 8 or 16 bit, or as float.")
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[2] > 128:
+        raise PictureError(f"{path} has the shape {pixels.shape}; a picture has height, width and up to 128 channels.")
+    return np.ascontiguousarray(pixels[..., : {2: 1, 4: 3}.get(pixels.shape[2], pixels.shape[2])])
+
+
+def _decode(path: Path) -> np.ndarray:
+    """OpenCV keeps 16 bit but knows neither EXIF (here) nor RGB; Pillow tells the orientation."""
+    data = path.read_bytes()
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError("its data is damaged")
+    if pixels.ndim == 3:
+        pixels = pixels[..., [2, 1, 0, *range(3, pixels.shape[2])]]
+    with Image.open(BytesIO(data)) as header:
+        orientation = header.getexif().get(0x0112, 1)
+    upright = {2: lambda p: p[:, ::-1], 3: lambda p: p[::-1, ::-1], 4: lambda p: p[::-1], 5: lambda p: p.swapaxes(0, 1)}
+    upright |= {6: lambda p: np.rot90(p, 3), 7: lambda p: p[::-1, ::-1].swapaxes(0, 1), 8: lambda p: np.rot90(p)}
+    return upright[orientation](pixels) if orientation in upright else pixels
+
+
+def read_mask(path: Path) -> NDArray[np.uint16]:
+    """Reads a mask's label values as (H, W): palette indices stay indices, 16 bit stays 16 bit.
+
+    Raises:
+        PictureError: the file is no picture, or has colours instead of labels.
+    """
+    size(path)
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            labels = np.asarray(upright)
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+        raise _unreadable(path, error) from error
+    if labels.ndim != 2:
+        raise PictureError(f"{path} has {labels.shape[2]} channels; a mask holds one label a pixel (grey or palette PNG).")
+    if labels.min() < 0 or labels.max() > 65535 or labels.dtype.kind == "f":
+        raise PictureError(f"{path} holds {labels.dtype} values; a mask's labels are whole numbers from 0 to 65535.")
+    return labels.astype(np.uint16)
+
+
+def write_mask(path: Path, labels: NDArray[np.integer], colours: Sequence[Sequence[int]]) -> None:
+    """Writes (H, W) labels as a palette PNG: programs read the indices, people see the colours."""
+    image = Image.fromarray(labels.astype(np.uint8), mode=None)
+    image.putpalette([value for colour in colours for value in colour])
+    image.save(path, format="PNG")
+
+
+def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Writes (H, W, 3) or (H, W) 8-bit pixels as PNG."""
+    Image.fromarray(pixels).save(path, format="PNG")
+
+
+def to_float(pixels: Picture) -> NDArray[np.float32]:
+    """Scales 8 and 16 bit to 0..1; floats stay as they are."""
+    if pixels.dtype == np.float32:
+        return pixels
+    return pixels.astype(np.float32) / np.iinfo(pixels.dtype).max
+
+
+def with_channels(pixels: np.ndarray, channels: int, name: object) -> np.ndarray:
+    """(H, W, C) with the channels a network wants; grey is repeated for RGB, anything else is an error."""
+    have = pixels.shape[2]
+    if have == channels:
+        return pixels
+    if have == 1 and channels == 3:
+        return np.repeat(pixels, 3, axis=2)
+    raise PictureError(f"{name} has {have} channels; the network wants {channels}.")
+
+
+def overlay(pixels: Picture, labels: NDArray[np.integer], colours: Sequence[Sequence[int]], opacity: float = 0.5) -> NDArray[np.uint8]:
+    """The picture with every class but the first tinted in its colour, as (H, W, 3) 8 bit."""
+    base = np.clip(to_float(pixels), 0, 1) * 255
+    base = np.repeat(base[..., :1], 3, axis=2) if base.shape[2] != 3 else base
+    tint = np.asarray(colours, dtype=np.float32)[labels]
+    mixed = np.where((labels > 0)[..., None], (1 - opacity) * base + opacity * tint, base)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def _unreadable(path: Path, error: Exception) -> PictureError:
+    why = " ".join(str(error).split()) or type(error).__name__
+    return PictureError(f"{path} cannot be read as a picture ({why[:120]}); replace or remove it.")

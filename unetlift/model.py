@@ -1,0 +1,81 @@
+"""The U, read aloud: down with traces, up with the same traces, skips in between (arXiv 1505.04597)."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import nn
+
+from unetlift import checkpoint
+from unetlift.config import ModelInfo, NetworkConfig
+from unetlift.encoders import PlainEncoder
+from unetlift.encoders.plain import Block
+from unetlift.pools import LiftOptions, Trace, pool_pair
+from unetlift.types import Map
+
+
+class UNet(nn.Module):
+    """A U-Net with a chosen pair of pools on every level; any height and width goes in and comes out.
+
+    Args:
+        **network: the fields of `NetworkConfig`, for example
+            `UNet(depth=4, width=16, down="lift", up="lift", phase="adaptive", padding_mode="circular", classes=11)`.
+
+    Raises:
+        UsageError: a name or number is unknown, or down cannot serve up.
+    """
+
+    def __init__(self, **network: Any):
+        super().__init__()
+        self.config = config = NetworkConfig(**network)
+        widths = [config.width * 2**level for level in range(config.depth + 1)]
+        lift = LiftOptions(config.lift_start, config.lift_bands, config.lift_kernel)
+        pairs = [pool_pair(config.down, config.up, c, config.phase, config.padding_mode, lift) for c in widths[:-1]]
+        downs, ups = zip(*pairs, strict=True)
+        self.encoder = PlainEncoder([config.in_channels, *widths], list(downs), config.padding_mode)
+        self.projections = nn.ModuleList(nn.Conv2d(2 * c, c, 1) for c in widths[:-1])
+        self.ups = nn.ModuleList(ups)
+        self.blocks = nn.ModuleList(Block(2 * c, c, config.padding_mode) for c in widths[:-1])
+        self.head = nn.Conv2d(widths[0], config.classes, 1)
+
+    def forward(self, x: Map) -> Map:
+        """(N, in_channels, H, W) to logits (N, classes, H, W)."""
+        return self.with_traces(x)[0]
+
+    def with_traces(self, x: Map) -> tuple[Map, list[Trace]]:
+        """The logits and, from the top, what each downsampler handed to its upsampler."""
+        features, traces = self.encoder(x)
+        y = features.pop()
+        for level in reversed(range(len(traces))):
+            raised = self.ups[level](self.projections[level](y), traces[level])
+            y = self.blocks[level](torch.cat((features[level], raised), 1))
+        return self.head(y), traces
+
+    def save_pretrained(self, folder: str | PathLike[str], info: ModelInfo | None = None, card: str | None = None) -> None:
+        """Writes a model folder (config.json, model.safetensors, README.md), each file whole or not at all.
+
+        Args:
+            folder: made if it is missing; files of other names in it stay.
+            info: what inputs and outputs mean; by default numbered classes.
+            card: the text of README.md; by default a short one.
+        """
+        checkpoint.save(self, folder, info, card)
+
+
+def from_pretrained(folder: str | PathLike[str]) -> UNet:
+    """The network of a model folder, on the CPU, in eval mode and channels_last.
+
+    Raises:
+        ModelFolderError: a file is missing, damaged, or not of this kind.
+    """
+    return load(folder)[0]
+
+
+def load(folder: str | PathLike[str]) -> tuple[UNet, ModelInfo]:
+    """The network of a model folder and what its inputs and outputs mean."""
+    config, info, weights = checkpoint.read(folder)
+    model = UNet(**vars(config))
+    checkpoint.assign(model, weights, folder)
+    return model.eval().to(memory_format=torch.channels_last), info

@@ -1,0 +1,109 @@
+"""BlurPool and its transpose: low-pass before subsampling, and after zero insertion (arXiv 1904.11486)."""
+
+from math import comb
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unetlift.convs import PaddedConv2d, pad
+from unetlift.pools.base import CENTRE, CORNER, Down, Trace, Up
+from unetlift.types import Band, Map
+
+
+def blur_taps(size: int) -> Tensor:
+    """The 1-D filter of `size` taps: a row of Pascal's triangle that sums to one, in float64 (section 4 there)."""
+    return torch.tensor([comb(size - 1, k) for k in range(size)], dtype=torch.float64) / 2 ** (size - 1)
+
+
+def _kernel(size: int, channels: int) -> Tensor:
+    """(C, 1, K, K): fixed for a fixed channel count, since a kernel expanded at run time does not export."""
+    taps = blur_taps(size)
+    return torch.outer(taps, taps).float().repeat(channels, 1, 1, 1)
+
+
+class BlurDown(Down):
+    """Max-Blur, Conv-Blur or Avg-Blur: a dense operator, the blur, then every second sample.
+
+    The dense window is even or odd so that, together with the filter's own half pixel, the output sits on the asked
+    grid: with the other parity every level would drift half a pixel against the skip connections.
+
+    Args:
+        operator: `max`, `conv` (convolution + ReLU) or `avg`.
+        filter_size: K, 1 to 7; K = 1 subsamples without a filter.
+        channels: of the input.
+        grid: `CORNER` or `CENTRE`.
+        padding_mode: for filter and convolution.
+    """
+
+    def __init__(self, operator: str, filter_size: int, channels: int, grid: float, padding_mode: str):
+        super().__init__()
+        even_filter = filter_size % 2 == 0
+        self.even_window = even_filter == (grid == CORNER)
+        self.operator, self.padding_mode = operator, padding_mode
+        self.before = filter_size // 2 if self.even_window or not even_filter else filter_size // 2 - 1
+        self.register_buffer("kernel", _kernel(filter_size, channels), persistent=False)
+        if operator == "conv":
+            window = nn.Conv2d(channels, channels, 2) if self.even_window else PaddedConv2d(channels, channels, 3, padding_mode)
+            self.conv = window
+
+    def reduce(self, x: Map) -> tuple[Band, Trace]:
+        dense = self._dense(x)
+        return blur(dense, self.kernel, self.before, x.shape[-2:], self.padding_mode), Trace()
+
+    def _dense(self, x: Map) -> Map:
+        """The operator at stride 1; an even window is not padded (as in the paper), unless the map wraps."""
+        circular = self.padding_mode == "circular"
+        if self.even_window and circular:
+            x = pad(x, (0, 1, 0, 1), "circular")
+        if self.operator == "conv":
+            return F.relu(self.conv(x))
+        if self.even_window:
+            return F.max_pool2d(x, 2, 1) if self.operator == "max" else F.avg_pool2d(x, 2, 1)
+        if self.operator == "avg":
+            return x
+        return F.max_pool2d(pad(x, (1, 1, 1, 1), "circular"), 3, 1) if circular else F.max_pool2d(x, 3, 1, padding=1)
+
+
+def blur(x: Map, kernel: Tensor, before: int, size: tuple[int, int], padding_mode: str) -> Band:
+    """Filters and keeps every second sample; output (i, j) reads from (2i - before, 2j - before) on.
+
+    Args:
+        x: (N, C, H', W'), where H' and W' may be one less than `size`.
+        kernel: (C, 1, K, K).
+        before: how far the first output's window begins before the map, in pixels.
+        size: even H and W; the output has half of them.
+        padding_mode: how the map goes on beyond its border.
+    """
+    taps = kernel.shape[-1]
+    bottom, right = (max(0, full - 2 - before + taps - have) for full, have in zip(size, x.shape[-2:], strict=True))
+    padded = pad(x, (before, right, before, bottom), padding_mode)
+    return F.conv2d(padded, kernel.to(padded.dtype), stride=2, groups=x.shape[1])
+
+
+class BlurUp(Up):
+    """Zero insertion, then the filter times four: BlurPool's exact transpose.
+
+    An odd filter centres its samples on the even pixels, an even one in the middle of the 2x2 blocks (Rect-2 is
+    nearest upsampling; Tri-3 interpolates linearly between even pixels).
+    """
+
+    def __init__(self, filter_size: int, channels: int, padding_mode: str):
+        super().__init__()
+        self.padding_mode = padding_mode
+        self.before = (filter_size - 1) // 2
+        self.register_buffer("kernel", 4 * _kernel(filter_size, channels), persistent=False)
+
+    def expand(self, y: Band, trace: Trace) -> Map:
+        taps, (height, width) = self.kernel.shape[-1], y.shape[-2:]
+        border = taps // 2
+        y = pad(y, (border,) * 4, self.padding_mode)
+        full = F.conv_transpose2d(y, self.kernel.to(y.dtype), stride=2, groups=y.shape[1])
+        first = 2 * border + self.before
+        full = pad(full, (0, 2, 0, 2), "zeros") if taps == 1 else full  # zero insertion's last zeros
+        return full[..., first : first + 2 * height, first : first + 2 * width]
+
+
+def blur_grid(filter_size: int) -> float:
+    """Where `BlurUp` puts its samples."""
+    return CORNER if filter_size % 2 else CENTRE

@@ -1,0 +1,52 @@
+"""Augmentation and normalisation; the only room with albumentations."""
+
+import hashlib
+import os
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # before the import, which would look for updates over the network
+import albumentations as A  # noqa: E402  (the line above has to come first)
+import cv2  # noqa: E402
+
+cv2.setNumThreads(0)  # OpenCV's threads in forked workers fight with PyTorch's
+
+
+def training_transform(crop: int) -> A.Compose:
+    """Random crop (small pictures are reflected first), flips, quarter turns, brightness and contrast."""
+    return A.Compose(
+        [
+            A.PadIfNeeded(crop, crop, border_mode=cv2.BORDER_REFLECT_101),
+            A.RandomCrop(crop, crop),
+            A.D4(p=1.0),
+            A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.3, p=0.7),
+        ]
+    )
+
+
+def sample_seed(seed: int, epoch: int, index: int) -> int:
+    """One number a sample and epoch: augmentation then depends on neither worker count nor resume point.
+
+    albumentations alone gives every worker the same stream and repeats it every epoch.
+    """
+    digest = hashlib.blake2b(f"{seed} {epoch} {index}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little")
+
+
+def augment(
+    transform: A.Compose, pixels: NDArray[np.float32], labels: NDArray[np.integer], seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Applies `transform` to a (H, W, C) float picture and its (H, W) labels with this sample's own randomness."""
+    transform.set_random_seed(seed)
+    out = transform(image=pixels, mask=labels.astype(np.int32))
+    image = out["image"]
+    return image if image.ndim == 3 else image[..., None], out["mask"]
+
+
+def to_tensor(pixels: NDArray[np.float32], mean: float, std: float) -> Tensor:
+    """(H, W, C) floats of 0..1 to a normalised (C, H, W) tensor whose memory is laid out channels last."""
+    normalised = (np.ascontiguousarray(pixels) - np.float32(mean)) / np.float32(std)
+    return torch.from_numpy(normalised).permute(2, 0, 1)

@@ -1,0 +1,16 @@
+"""Names for the shapes that the tensor code passes around."""
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Map = Float[Tensor, "n c h w"]
+"""A batch of pictures, features or logits."""
+
+Band = Float[Tensor, "n c h2 w2"]
+"""A batch of features at half the size of its `Map`."""
+
+Indices = Int[Tensor, "n c h2 w2"]
+"""Flat positions of the 2x2 maxima in the plane they were taken from, as `torch.nn.functional.max_pool2d` counts them."""
+
+Phase = Int[Tensor, "n 2"]
+"""Row and column offset of each sample's sampling grid, each 0 or 1."""
