@@ -115,7 +115,7 @@ class TrainConfig:
         crop: side of the square training crop in pixels.
         learning_rate: the peak of the one-cycle schedule.
         weight_decay: of AdamW.
-        loss: ce, dice, focal, jaccard, or names joined by +.
+        loss: ce, dice, focal, or names joined by +.
         lift_penalty: weight of the lifting regularisers, as a share of the paper's 0.01 and 0.1.
         seed: of weights, order and augmentation.
         workers: processes that read pictures.

@@ -127,8 +127,8 @@ def check(pairs: list[Pair], info: ModelInfo, channels: int) -> None:
         load_pair(pair, info, channels)
 
 
-def load_pair(pair: Pair, info: ModelInfo, channels: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """A picture as (H, W, C) floats of 0..1 and its (H, W) classes."""
+def load_pair(pair: Pair, info: ModelInfo, channels: int) -> tuple[images.Picture, NDArray[np.int32]]:
+    """A picture as (H, W, C) in its own depth and its (H, W) classes."""
     try:
         picture = images.with_channels(images.read_picture(pair.image), channels, pair.image)
         labels = read_labels(pair.mask, info)
@@ -137,7 +137,7 @@ def load_pair(pair: Pair, info: ModelInfo, channels: int) -> tuple[NDArray[np.fl
     if picture.shape[:2] != labels.shape:
         (h, w), (mh, mw) = picture.shape[:2], labels.shape
         raise DataSetError(f"{pair.mask} is {mw} x {mh}, but its picture {pair.image.name} is {w} x {h}; make them equal.")
-    return images.to_float(picture), labels
+    return picture, labels
 
 
 class CropDataset(Dataset):
@@ -169,7 +169,7 @@ class WholeDataset(Dataset):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         picture, labels = load_pair(self.pairs[index], self.info, self.channels)
-        return transforms.to_tensor(picture, self.info.mean, self.info.std), torch.from_numpy(labels).long()
+        return transforms.to_tensor(images.to_float(picture), self.info.mean, self.info.std), torch.from_numpy(labels).long()
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

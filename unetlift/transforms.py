@@ -2,11 +2,14 @@
 
 import hashlib
 import os
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from unetlift.images import Picture, to_float
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # before the import, which would look for updates over the network
 import albumentations as A  # noqa: E402  (the line above has to come first)
@@ -15,15 +18,20 @@ import cv2  # noqa: E402
 cv2.setNumThreads(0)  # OpenCV's threads in forked workers fight with PyTorch's
 
 
-def training_transform(crop: int) -> A.Compose:
-    """Random crop (small pictures are reflected first), flips, quarter turns, brightness and contrast."""
-    return A.Compose(
-        [
-            A.PadIfNeeded(crop, crop, border_mode=cv2.BORDER_REFLECT_101),
-            A.RandomCrop(crop, crop),
-            A.D4(p=1.0),
-            A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.3, p=0.7),
-        ]
+@dataclass(frozen=True)
+class Augmentation:
+    """Where things are, then how bright: only the crop is converted to floats, not the whole picture."""
+
+    geometry: A.Compose
+    light: A.Compose
+
+
+def training_transform(crop: int) -> Augmentation:
+    """Random crop (small pictures are reflected first), flips and quarter turns; brightness and contrast."""
+    pad = A.PadIfNeeded(crop, crop, border_mode=cv2.BORDER_REFLECT_101)
+    return Augmentation(
+        A.Compose([pad, A.RandomCrop(crop, crop), A.D4(p=1.0)]),
+        A.Compose([A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.3, p=0.7)]),
     )
 
 
@@ -37,13 +45,18 @@ def sample_seed(seed: int, epoch: int, index: int) -> int:
 
 
 def augment(
-    transform: A.Compose, pixels: NDArray[np.float32], labels: NDArray[np.integer], seed: int
+    transform: Augmentation, pixels: Picture, labels: NDArray[np.integer], seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Applies `transform` to a (H, W, C) float picture and its (H, W) labels with this sample's own randomness."""
-    transform.set_random_seed(seed)
-    out = transform(image=pixels, mask=labels.astype(np.int32))
-    image = out["image"]
-    return image if image.ndim == 3 else image[..., None], out["mask"]
+    """Applies `transform` to a (H, W, C) picture of any depth and its (H, W) labels with this sample's own randomness.
+
+    Returns:
+        The crop as (crop, crop, C) floats of 0..1, and its labels.
+    """
+    transform.geometry.set_random_seed(seed)
+    transform.light.set_random_seed(seed)
+    placed = transform.geometry(image=pixels, mask=labels.astype(np.int32))
+    image = transform.light(image=to_float(placed["image"]))["image"]
+    return image if image.ndim == 3 else image[..., None], placed["mask"]
 
 
 def to_tensor(pixels: NDArray[np.float32], mean: float, std: float) -> Tensor:

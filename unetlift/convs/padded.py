@@ -42,13 +42,28 @@ def pad(x: Map, pads: Pads, mode: str) -> Map:
 
 
 def _wrap(x: Tensor, before: int, after: int, dim: int) -> Tensor:
-    """Circular padding by concatenation: PyTorch's own falls back to the default memory format."""
     size = x.shape[dim]
     if max(before, after) > size:
         return x.index_select(dim, torch.arange(-before, size + after, device=x.device) % size)
-    if not before and not after:
-        return x
-    return torch.cat((x.narrow(dim, size - before, before), x, x.narrow(dim, 0, after)), dim)
+    return _Wrap.apply(x, before, after, dim) if before or after else x
+
+
+class _Wrap(torch.autograd.Function):
+    """Circular padding along one axis: PyTorch's own loses channels_last, forward and backward."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, before: int, after: int, dim: int) -> Tensor:
+        ctx.pads, size = (before, after, dim), x.shape[dim]
+        return torch.cat((x.narrow(dim, size - before, before), x, x.narrow(dim, 0, after)), dim)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        before, after, dim = ctx.pads
+        size = grad.shape[dim] - before - after
+        inner = grad.narrow(dim, before, size).clone()
+        inner.narrow(dim, size - before, before).add_(grad.narrow(dim, 0, before))
+        inner.narrow(dim, 0, after).add_(grad.narrow(dim, before + size, after))
+        return inner, None, None, None
 
 
 def _bounce(size: int, before: int, after: int, device: torch.device) -> Tensor:

@@ -59,6 +59,13 @@ def _along(axis: int, before: int, after: int) -> tuple[int, int, int, int]:
     return (before, after, 0, 0) if axis == 3 else (0, 0, before, after)
 
 
+def deinterleave(x: Map, axis: int) -> tuple[Map, Map]:
+    """Even and odd samples along `axis`; unbinding a channels_last view keeps the gradient in that format too."""
+    pairs = x.permute(0, 2, 3, 1).unflatten(axis - 1, (-1, 2))
+    even, odd = pairs.unbind(axis)
+    return even.permute(0, 3, 1, 2), odd.permute(0, 3, 1, 2)
+
+
 def interleave(even: Map, odd: Map, axis: int) -> Map:
     """Merges two maps sample by sample along `axis`, in the memory format they have."""
     if even.is_contiguous(memory_format=torch.channels_last):
@@ -90,7 +97,7 @@ class Lifting(nn.Module):
 
         d = x_o - P(x_e) and s = x_e + U(d) (equations 1 and 2).
         """
-        even, odd = (x[..., 0::2], x[..., 1::2]) if axis == 3 else (x[..., 0::2, :], x[..., 1::2, :])
+        even, odd = deinterleave(x, axis)
         detail = odd - self.predict(even, axis)
         return even + self.update(detail, axis), detail, odd
 
