@@ -6,10 +6,18 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from unetlift.config import TrainConfig
+from unetlift.config import (
+    AppConfig,
+    CheckConfig,
+    EvaluateConfig,
+    ModelsConfig,
+    PredictConfig,
+    StabilityConfig,
+    TrainConfig,
+)
 from unetlift.errors import UnetliftError, UsageError
 
-INTERRUPTED = 130
+SOME_FAILED, INTERRUPTED = 1, 130
 
 
 def train(config: TrainConfig) -> int:
@@ -21,9 +29,121 @@ def train(config: TrainConfig) -> int:
     return 0
 
 
+def predict(config: PredictConfig) -> int:
+    """Predict a folder of pictures: index masks and, with --overlay, tinted pictures."""
+    from rich.progress import Progress
+
+    from unetlift import batch
+    from unetlift.predict import load_predictor
+
+    folder, output = Path(config.input), Path(config.output)
+    total = len(batch.list_inputs(folder, output))
+    predictor = load_predictor(config.model, config.device, config.precision)
+    with Progress(console=_stderr(), transient=True) as bar:
+        task = bar.add_task("predicting", total=total)
+        outcomes = batch.predict_folder(predictor, folder, output, config.overlay, lambda _: bar.advance(task))
+    failed = [outcome for outcome in outcomes if outcome.error]
+    for outcome in failed:
+        print(f"unetlift: {outcome.error}", file=sys.stderr)
+    print(f"{output}: {total - len(failed)} of {total} pictures predicted.")
+    return SOME_FAILED if failed else 0
+
+
+def evaluate(config: EvaluateConfig) -> int:
+    """Score a network on a split: intersection over union of every class."""
+    import json
+    from dataclasses import asdict
+
+    from unetlift import evaluate as evaluation
+    from unetlift.checkpoint import write_atomically
+    from unetlift.predict import load_predictor
+
+    predictor = load_predictor(config.model, config.device, config.precision)
+    result = evaluation.evaluate(predictor, Path(config.data), config.split)
+    for name, iou in result.iou.items():
+        print(f"{name:<16} IoU {'absent' if iou is None else f'{iou:.4f}'}")
+    print(f"{'mean':<16} IoU {result.miou:.4f}, pixel accuracy {result.pixel_accuracy:.4f}, {result.pictures} pictures of {result.split}")
+    if config.json:
+        text = json.dumps(asdict(result) | {"miou": result.miou}, indent=2) + "\n"
+        write_atomically(Path(config.json), lambda part: part.write_text(text))
+    return 0
+
+
+def stability(config: StabilityConfig) -> int:
+    """Measure how little networks' outputs change when the picture moves."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from unetlift import images, report
+    from unetlift.predict import load_predictor
+    from unetlift.stability import measure
+
+    networks = {folder: load_predictor(folder, config.device, "float32") for folder in config.model}
+    found = images.picture_files(Path(config.input))
+    if not found:
+        raise UsageError(f"{config.input} has no pictures; it wants {', '.join(images.SUFFIXES)} files.")
+    count = min(config.pictures or len(found), len(found))
+    chosen = [found[k * len(found) // count] for k in range(count)]
+    multiple = max(network.model.config.stride for network in networks.values())
+    subjects = []
+    for folder, network in networks.items():
+        settings, reports = network.model.config, {}
+        for mode in config.modes:
+            watched = track(chosen, f"{settings.variant} {mode}", console=_stderr(), transient=True)
+            pictures = (network.prepare(images.read_picture(path), path) for path in watched)
+            reports[mode] = measure(network, pictures, mode, config.max_shift, multiple=multiple, margin=config.margin)
+        subjects.append(report.Subject(settings.variant, folder, settings.padding_mode, reports))
+    report.write(subjects, Path(config.out))
+    Console().print(report.table(subjects))
+    return 0
+
+
+def check(config: CheckConfig) -> int:
+    """Check a data set: every picture, its mask, sizes and labels."""
+    from unetlift import data
+
+    folder = Path(config.data)
+    everything = {split: data.list_pairs(folder, split) for split in data.SPLITS if split != "test" or (folder / split).is_dir()}
+    info = data.describe(folder, everything["train"])
+    for split, pairs in everything.items():
+        data.check(pairs, info, config.channels)
+        print(f"{split:<6} {len(pairs)} pairs")
+    print(f"classes: {', '.join(info.class_names)}")
+    return 0
+
+
+def models(config: ModelsConfig) -> int:
+    """List the downsamplers and the upsamplers that each can serve."""
+    from unetlift.pools import DOWNS, ups_for
+
+    for down in DOWNS:
+        print(f"{down:<12} + {', '.join(ups_for(down))}")
+    return 0
+
+
+def app(config: AppConfig) -> int:
+    """Open the app in which a picture moves and each network answers."""
+    from unetlift import demo
+
+    demo.launch(Path(config.checkpoints), config.host, config.port)
+    return 0
+
+
 COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "train": (TrainConfig, train),
+    "predict": (PredictConfig, predict),
+    "evaluate": (EvaluateConfig, evaluate),
+    "stability": (StabilityConfig, stability),
+    "data check": (CheckConfig, check),
+    "models": (ModelsConfig, models),
+    "app": (AppConfig, app),
 }
+
+
+def _stderr() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 def _with_defaults(kind: type, path: Path) -> Any:
@@ -79,7 +199,7 @@ def _parse(argv: list[str]) -> tuple[Callable[[Any], int], Any]:
     import tyro
 
     description = f"{run.__doc__} --config FILE.yaml gives defaults for every flag."
-    flat = (tyro.conf.OmitArgPrefixes,)
+    flat = (tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction)
     return run, tyro.cli(kind, args=argv, default=default, prog=f"unetlift {name}", description=description, config=flat)
 
 
@@ -95,6 +215,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except UnetliftError as error:
         print(f"unetlift: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:  # a full disk, a folder without permission: the user's to mend
+        print(f"unetlift: {error.filename or 'a file'} cannot be read or written: {error.strerror or error}.", file=sys.stderr)
+        sys.exit(SOME_FAILED)
     except KeyboardInterrupt:
         print("unetlift: interrupted.", file=sys.stderr)
         sys.exit(INTERRUPTED)

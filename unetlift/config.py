@@ -8,6 +8,9 @@ from unetlift.errors import UsageError, one_of
 
 Config = TypeVar("Config")
 
+Precision = Literal["auto", "float32", "bf16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
 
 def from_mapping(kind: type[Config], values: Mapping[str, Any], source: str) -> Config:
     """Builds a config from parsed JSON or YAML; an unknown key is an error that names `source` and the known keys."""
@@ -137,8 +140,8 @@ class TrainConfig:
     lift_penalty: float = 0.1
     seed: int = 0
     workers: int = 1
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Precision = "auto"
+    device: Device = "auto"
     val_fraction: float = 0.15
 
     def __post_init__(self) -> None:
@@ -146,3 +149,112 @@ class TrainConfig:
         _at_least(0, self, "learning_rate", "weight_decay", "lift_penalty", "seed", "workers")
         if not 0 < self.val_fraction < 1:
             raise UsageError(f"val_fraction is {self.val_fraction}; it lies between 0 and 1.")
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """One folder of pictures through one network.
+
+    Attributes:
+        model: the model folder.
+        input: the folder of pictures, at any depth.
+        output: an empty or new folder for masks/ and overlays/.
+        overlay: also write the pictures tinted by class.
+        precision: auto (bf16 where the processor has it), float32 or bf16.
+        device: auto, cpu, cuda or mps.
+    """
+
+    model: str
+    input: str
+    output: str
+    overlay: bool = False
+    precision: Precision = "auto"
+    device: Device = "auto"
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """The accuracy of one network on one split.
+
+    Attributes:
+        model: the model folder.
+        data: the folder of pairs.
+        split: train, val or test.
+        json: a file for the figures, or none.
+        precision: auto (bf16 where the processor has it), float32 or bf16.
+        device: auto, cpu, cuda or mps.
+    """
+
+    model: str
+    data: str
+    split: Literal["train", "val", "test"] = "test"
+    json: str | None = None
+    precision: Precision = "auto"
+    device: Device = "auto"
+
+
+@dataclass(frozen=True)
+class StabilityConfig:
+    """The shift stability of some networks on a folder of pictures.
+
+    Attributes:
+        model: a model folder; give the flag again for each further network.
+        input: the folder of pictures.
+        out: a folder for stability.json, stability.md and stability.png.
+        mode: roll (circular), crop (a window moves over the picture), or both.
+        max_shift: in pixels.
+        margin: pixels left out along the frame under crop.
+        pictures: measure on so many pictures, spread evenly over the folder; 0 for all.
+        device: auto, cpu, cuda or mps.
+    """
+
+    model: tuple[str, ...]
+    input: str
+    out: str
+    mode: Literal["roll", "crop", "both"] = "both"
+    max_shift: int = 8
+    margin: int = 16
+    pictures: int = 0
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "max_shift")
+        _at_least(0, self, "margin", "pictures")
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The modes to measure."""
+        return ("roll", "crop") if self.mode == "both" else (self.mode,)
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """A data set to check.
+
+    Attributes:
+        data: the folder of pairs.
+        channels: that the network will want.
+    """
+
+    data: str
+    channels: int = 3
+
+
+@dataclass(frozen=True)
+class ModelsConfig:
+    """Nothing to choose."""
+
+
+@dataclass(frozen=True)
+class AppConfig:
+    """The app.
+
+    Attributes:
+        checkpoints: a folder of model folders.
+        host: the address to listen on.
+        port: the port to listen on; by default the first free one from 7860 on.
+    """
+
+    checkpoints: str = "checkpoints"
+    host: str = "127.0.0.1"
+    port: int | None = None

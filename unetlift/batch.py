@@ -1,0 +1,89 @@
+"""A folder of pictures in, a folder of masks and overlays out; one bad file stops nothing but itself."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from unetlift import images
+from unetlift.checkpoint import write_atomically
+from unetlift.errors import PictureError, UsageError
+from unetlift.predict import Predictor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one picture: its mask's path, or why there is none."""
+
+    picture: Path
+    mask: Path | None
+    error: str | None
+
+
+def list_inputs(folder: Path, output: Path) -> list[Path]:
+    """The pictures below `folder`.
+
+    Raises:
+        UsageError: there are none, or the output would lie in or over the input, or holds files already.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder; --input wants a folder of pictures.")
+    inside = output.resolve()
+    if inside == folder.resolve() or folder.resolve() in inside.parents:
+        raise UsageError(f"{output} lies in the input folder {folder}; give an --output elsewhere.")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(f"{output} exists and is not empty; give another --output.")
+    pictures = images.picture_files(folder)
+    if not pictures:
+        raise UsageError(f"{folder} has no pictures; it wants {', '.join(images.SUFFIXES)} files.")
+    return pictures
+
+
+def output_names(pictures: list[Path], folder: Path) -> dict[Path, Path]:
+    """For each picture its mask's relative path: the tree is kept.
+
+    Where two pictures differ in their suffix alone (a.png, a.jpg), every mask carries its picture's full name.
+    """
+    relative = {picture: picture.relative_to(folder) for picture in pictures}
+    if len({path.with_suffix("") for path in relative.values()}) < len(relative):
+        return {picture: path.with_name(path.name + ".png") for picture, path in relative.items()}
+    return {picture: path.with_suffix(".png") for picture, path in relative.items()}
+
+
+def predict_folder(
+    predictor: Predictor, folder: Path, output: Path, overlays: bool, done: Callable[[Outcome], None]
+) -> list[Outcome]:
+    """Predicts every picture below `folder`; each mask is written as soon as it is known, whole or not at all.
+
+    Args:
+        predictor: the network.
+        folder: of pictures, at any depth.
+        output: gets masks/ (palette PNGs of class indices) and, where asked for, overlays/.
+        overlays: also write the pictures tinted by class.
+        done: called after each picture.
+
+    Returns:
+        One outcome a picture, in order.
+    """
+    outcomes = []
+    names = output_names(list_inputs(folder, output), folder)
+    for picture, name in names.items():
+        try:
+            pixels = images.read_picture(picture)
+            labels = predictor.predict(pixels, picture).labels
+        except PictureError as error:
+            outcomes.append(Outcome(picture, None, str(error)))
+        else:
+            colours = predictor.info.colours
+            mask = output / "masks" / name
+            _place(mask, lambda part, labels=labels: images.write_mask(part, labels, colours))
+            if overlays:
+                tinted = images.overlay(pixels, labels, colours)
+                _place(output / "overlays" / name, lambda part, tinted=tinted: images.write_picture(part, tinted))
+            outcomes.append(Outcome(picture, mask, None))
+        done(outcomes[-1])
+    return outcomes
+
+
+def _place(path: Path, write: Callable[[Path], None]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, write)

@@ -1,0 +1,74 @@
+"""Runs a network on a picture: array in, Prediction out."""
+
+from dataclasses import dataclass
+from os import PathLike
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unetlift import images, transforms
+from unetlift.config import ModelInfo
+from unetlift.model import load
+from unetlift.runtime import choose_device, choose_precision
+from unetlift.types import Map
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of a picture: class probabilities as (classes, H, W) float32."""
+
+    probabilities: NDArray[np.float32]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The most probable class of every pixel, (H, W)."""
+        return self.probabilities.argmax(0)
+
+
+class Predictor:
+    """A network with everything between pictures and class probabilities.
+
+    Args:
+        model: any network from normalised pictures to logits; it is put into eval mode.
+        info: what its inputs and outputs mean.
+        channels: that the network wants.
+        device: auto, cpu, cuda or mps.
+        precision: auto (bf16 where the processor has it), float32 or bf16.
+    """
+
+    def __init__(self, model: torch.nn.Module, info: ModelInfo, channels: int, device: str = "auto", precision: str = "auto"):
+        self.info, self.channels = info, channels
+        self.device = choose_device(device)
+        self.dtype = choose_precision(precision, self.device)
+        self.model = model.eval().to(self.device, memory_format=torch.channels_last)
+
+    def prepare(self, picture: images.Picture, name: object = "The picture") -> Map:
+        """A (H, W, C) picture of any depth as (1, C, H, W), normalised, on the device.
+
+        Raises:
+            PictureError: the channels are not the network's.
+        """
+        pixels = images.to_float(images.with_channels(picture, self.channels, name))
+        return transforms.to_tensor(pixels, self.info.mean, self.info.std)[None].to(self.device)
+
+    def __call__(self, x: Map) -> Map:
+        """(N, C, H, W) normalised pictures to (N, classes, H, W) probabilities in float32."""
+        narrow = self.dtype is not torch.float32
+        with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=narrow):
+            logits = self.model(x.contiguous(memory_format=torch.channels_last))
+        return logits.float().softmax(1)
+
+    def predict(self, picture: images.Picture, name: object = "The picture") -> Prediction:
+        """Class probabilities of one (H, W, C) picture of any size."""
+        return Prediction(self(self.prepare(picture, name))[0].cpu().numpy())
+
+
+def load_predictor(folder: str | PathLike[str], device: str = "auto", precision: str = "auto") -> Predictor:
+    """The predictor of a model folder.
+
+    Raises:
+        ModelFolderError: a file is missing, damaged or foreign.
+    """
+    model, info = load(folder)
+    return Predictor(model, info, model.config.in_channels, device, precision)

@@ -1,0 +1,72 @@
+"""The shifts that stability is measured under; each says which pixels of its result are the scene's own."""
+
+from typing import NamedTuple
+
+import torch
+
+from unetlift.errors import UsageError
+from unetlift.types import Map
+
+
+class Shift(NamedTuple):
+    """How far the content moves: down and to the right, in pixels."""
+
+    dy: int
+    dx: int
+
+
+class Moved(NamedTuple):
+    """A moved map and, as (H, W) of bool, where it shows content of the map it came from."""
+
+    map: Map
+    valid: torch.Tensor
+
+
+def roll(x: Map, shift: Shift) -> Moved:
+    """Moves (N, C, H, W) circularly: what leaves on one side comes back on the other, so every pixel is valid."""
+    return Moved(x.roll((shift.dy, shift.dx), (2, 3)), torch.ones(x.shape[2:], dtype=torch.bool, device=x.device))
+
+
+def translate(x: Map, shift: Shift) -> Moved:
+    """Moves (N, C, H, W) inside its frame: zeros come in, and are not valid."""
+    height, width = x.shape[2:]
+    moved, valid = torch.zeros_like(x), torch.zeros(height, width, dtype=torch.bool, device=x.device)
+    to_rows, to_columns = _inside(shift.dy, height), _inside(shift.dx, width)
+    from_rows, from_columns = _inside(-shift.dy, height), _inside(-shift.dx, width)
+    moved[..., to_rows, to_columns] = x[..., from_rows, from_columns]
+    valid[to_rows, to_columns] = True
+    return Moved(moved, valid)
+
+
+def _inside(offset: int, size: int) -> slice:
+    return slice(max(0, offset), max(0, min(size, size + offset)))
+
+
+def window(x: Map, shift: Shift, border: int) -> Map:
+    """What a camera sees of the scene (N, C, H, W): a frame `border` pixels smaller on every side, its content moved.
+
+    Raises:
+        UsageError: the shift is larger than the border, or the border leaves nothing.
+    """
+    height, width = x.shape[2:]
+    if max(abs(shift.dy), abs(shift.dx)) > border:
+        raise UsageError(f"The shift ({shift.dy}, {shift.dx}) is larger than the window's border of {border} pixels.")
+    if min(height, width) <= 2 * border:
+        raise UsageError(f"A picture of {width} x {height} is too small for windows that move by {border} pixels.")
+    rows = slice(border - shift.dy, height - border - shift.dy)
+    columns = slice(border - shift.dx, width - border - shift.dx)
+    return x[..., rows, columns]
+
+
+def without_margin(valid: torch.Tensor, margin: int) -> torch.Tensor:
+    """A mask less `margin` pixels along the frame, where a network sees its own padding."""
+    if not margin:
+        return valid
+    inner = torch.zeros_like(valid)
+    inner[margin:-margin, margin:-margin] = valid[margin:-margin, margin:-margin]
+    return inner
+
+
+def star(max_shift: int) -> list[Shift]:
+    """Every shift of 1 to `max_shift` pixels along a row, a column and the diagonal."""
+    return [Shift(dy * k, dx * k) for k in range(1, max_shift + 1) for dy, dx in ((0, 1), (1, 0), (1, 1))]

@@ -1,0 +1,177 @@
+"""How little a function's output changes, other than by moving, when its input moves."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import torch
+
+from unetlift.errors import UsageError, one_of
+from unetlift.shifts import Shift, roll, star, translate, window, without_margin
+from unetlift.types import Map
+
+MODES = ("roll", "crop")
+CEILING = 160.0
+"""PSNR in dB beyond which float32 can tell no difference; an equal answer counts as this much."""
+
+Function = Callable[[Map], Map]
+"""(N, C, H, W) pictures to (N, K, H, W) outputs: class probabilities, or pictures."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One comparison: picture number `image`, moved by (dy, dx)."""
+
+    image: int
+    dy: int
+    dx: int
+    psnr: float
+    agreement: float
+
+
+@dataclass(frozen=True)
+class StabilityReport:
+    """All comparisons of one function, with what makes their figures comparable.
+
+    Attributes:
+        mode: `roll` (circular) or `crop` (a window moves over a larger picture).
+        max_shift: in pixels.
+        range: R, the nominal range of the output.
+        margin: pixels left out along the frame.
+        records: one a picture and shift.
+    """
+
+    mode: str
+    max_shift: int
+    range: float
+    margin: int
+    records: tuple[Record, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean shift PSNR in dB over pictures and shifts."""
+        return fmean(r.psnr for r in self.records)
+
+    @property
+    def worst(self) -> float:
+        """The lowest shift PSNR in dB: a mean hides the jump."""
+        return min(r.psnr for r in self.records)
+
+    @property
+    def agreement(self) -> float:
+        """Mean share of pixels whose most probable class stays."""
+        return fmean(r.agreement for r in self.records)
+
+    def by_shift(self) -> dict[int, float]:
+        """Mean shift PSNR in dB for each distance max(|dy|, |dx|)."""
+        groups: dict[int, list[float]] = {}
+        for r in self.records:
+            groups.setdefault(max(abs(r.dy), abs(r.dx)), []).append(r.psnr)
+        return {distance: fmean(values) for distance, values in sorted(groups.items())}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """f(S x), moved back to where x is, beside f(x), and where the two are comparable."""
+
+    still: Map
+    moved_back: Map
+    valid: torch.Tensor
+
+    def psnr(self, output_range: float = 1.0) -> float:
+        """10 log10(R^2 / mean (f(S x) - S f(x))^2) over the valid pixels, at most `CEILING` dB."""
+        difference = (self.still.double() - self.moved_back.double())[..., self.valid]
+        error = difference.square().mean().item()
+        floor = output_range**2 / 10 ** (CEILING / 10)
+        return float(10 * torch.log10(torch.tensor(output_range**2 / max(error, floor), dtype=torch.float64)))
+
+    def agreement(self) -> float:
+        """Share of valid pixels with the same largest channel."""
+        same = self.still.argmax(1) == self.moved_back.argmax(1)
+        return same[..., self.valid].double().mean().item()
+
+
+def trim(x: Map, multiple: int) -> Map:
+    """The middle of a picture whose height and width are multiples of `multiple`."""
+    height, width = ((size // multiple) * multiple for size in x.shape[2:])
+    if not height or not width:
+        raise UsageError(f"A picture of {x.shape[3]} x {x.shape[2]} is smaller than the network's stride {multiple}.")
+    top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
+    return x[..., top : top + height, left : left + width]
+
+
+def still_frame(x: Map, mode: str, max_shift: int, multiple: int) -> Map:
+    """What the function sees before anything moves: whole for `roll`, a window for `crop`."""
+    return trim(x, multiple) if mode == "roll" else window(_scene(x, max_shift, multiple), Shift(0, 0), max_shift)
+
+
+def _scene(x: Map, max_shift: int, multiple: int) -> Map:
+    """A picture trimmed so that windows with a border of `max_shift` have sizes that are multiples."""
+    frame = trim(x[..., max_shift : x.shape[2] - max_shift, max_shift : x.shape[3] - max_shift], multiple)
+    top, left = (x.shape[2] - frame.shape[2]) // 2 - max_shift, (x.shape[3] - frame.shape[3]) // 2 - max_shift
+    return x[..., top : top + frame.shape[2] + 2 * max_shift, left : left + frame.shape[3] + 2 * max_shift]
+
+
+def moved_frame(x: Map, shift: Shift, mode: str, max_shift: int, multiple: int) -> Map:
+    """What the function sees after the content moved by `shift`."""
+    if mode == "roll":
+        return roll(trim(x, multiple), shift).map
+    return window(_scene(x, max_shift, multiple), shift, max_shift)
+
+
+def compare(still: Map, moved: Map, shift: Shift, mode: str, margin: int) -> Comparison:
+    """Moves the second output back and marks the pixels that both outputs show, less the margin."""
+    back = Shift(-shift.dy, -shift.dx)
+    if mode == "roll":
+        return Comparison(still, *roll(moved, back))
+    there = without_margin(torch.ones(still.shape[2:], dtype=torch.bool, device=still.device), margin)
+    moved_back, _ = translate(moved, back)
+    also_there, _ = translate(there[None, None], back)
+    valid = there & also_there[0, 0]
+    if not valid.any():
+        raise UsageError(f"A margin of {margin} pixels leaves nothing of a {still.shape[3]} x {still.shape[2]} frame to compare.")
+    return Comparison(still, moved_back, valid)
+
+
+def measure(
+    function: Function,
+    images: Iterable[Map],
+    mode: str = "crop",
+    max_shift: int = 8,
+    *,
+    shifts: Sequence[Shift] | None = None,
+    multiple: int = 1,
+    margin: int = 16,
+    output_range: float = 1.0,
+) -> StabilityReport:
+    """Compares f(S x) with S f(x) for pictures x and shifts S.
+
+    Args:
+        function: (1, C, H, W) to (1, K, H, W); any callable.
+        images: pictures of (1, C, H, W), of any sizes.
+        mode: `roll` (circular) or `crop` (a window moves over the picture: what a camera does).
+        max_shift: the largest shift in pixels.
+        shifts: by default every 1 to max_shift pixels along a row, a column and the diagonal.
+        multiple: frames are cut to multiples of it (a network's stride), without which no grid can be exact.
+        margin: pixels left out along the frame in `crop`, where the network sees its own padding.
+        output_range: R of the PSNR; 1 for probabilities and pictures in 0..1.
+
+    Returns:
+        One record a picture and shift.
+
+    Raises:
+        UsageError: the mode is unknown, there are no pictures, or one is too small.
+    """
+    one_of("mode", mode, MODES)
+    if max_shift < 1:
+        raise UsageError(f"max_shift is {max_shift}; it is a whole number from 1 on.")
+    records = []
+    for number, x in enumerate(images):
+        still = function(still_frame(x, mode, max_shift, multiple))
+        for shift in star(max_shift) if shifts is None else shifts:
+            moved = function(moved_frame(x, shift, mode, max_shift, multiple))
+            comparison = compare(still, moved, shift, mode, margin)
+            records.append(Record(number, *shift, comparison.psnr(output_range), comparison.agreement()))
+    if not records:
+        raise UsageError("There are no pictures to measure stability on; give at least one.")
+    return StabilityReport(mode, max_shift, output_range, margin if mode == "crop" else 0, tuple(records))
