@@ -1,0 +1,60 @@
+"""Theme and style sheet: local fonts alone, the page's own colours for light and dark."""
+
+import gradio as gr
+
+FONTS = ["system-ui", "Segoe UI", "Roboto", "Helvetica", "DejaVu Sans", "sans-serif"]
+MONO = ["ui-monospace", "Consolas", "DejaVu Sans Mono", "monospace"]
+
+
+def theme() -> gr.themes.Base:
+    """Plain names make Gradio emit no font address at all: nothing is fetched, not even from this server."""
+    return gr.themes.Default(primary_hue="teal", neutral_hue="slate", radius_size="sm", spacing_size="sm", font=FONTS, font_mono=MONO)
+
+
+CSS = """
+.gradio-container .html-container { --soft: color-mix(in srgb, var(--body-text-color) 76%, var(--body-background-fill));
+  --line: color-mix(in srgb, var(--body-text-color) 18%, var(--body-background-fill)); }
+.gradio-container .main { padding: 14px 22px 28px !important; max-width: 1720px !important; margin: 0 auto !important; }
+.gradio-container main, .gradio-container .html-container { padding: 0 !important; }
+.gradio-container figure { margin: 0; }
+.gradio-container p { margin: 0; }
+
+#title h1 { font-size: 22px; line-height: 1.25; margin: 0 0 3px; letter-spacing: -.01em; }
+#title p { font-size: 13.5px; line-height: 1.45; color: var(--soft); }
+#title b { color: var(--body-text-color); font-weight: 600; }
+#mode-words p { font-size: 12.5px; line-height: 1.4; color: var(--soft); }
+#mode-words b { color: var(--body-text-color); font-weight: 600; }
+
+#side { gap: 10px; }
+#side .wrap label { padding: 4px 9px; }
+#side .wrap { gap: 6px; }
+.sight { display: grid; grid-template-columns: 1fr 1fr; gap: 8px; }
+.sight figcaption { min-height: 32px; }
+figure img { width: 100%; display: block; border-radius: 4px; background: #000; }
+figcaption { font-size: 11px; line-height: 1.3; padding-top: 2px; color: var(--soft); }
+
+.variants { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: 0 10px; }
+.variant { --tone: var(--soft); display: grid; grid-row: span 7; grid-template-rows: subgrid; grid-template-columns: minmax(0, 1fr);
+           row-gap: 4px; margin-bottom: 10px; border-style: solid; border-width: 5px 1px 1px; border-color: var(--tone) var(--line) var(--line);
+           border-radius: 6px; padding: 7px 9px 8px; background: var(--background-fill-primary); }
+.variant h3 { font-size: 15px; line-height: 1.2; margin: 0; overflow-wrap: anywhere; }
+.variant .about { font-size: 11.5px; line-height: 1.3; color: var(--soft); }
+.variant .psnr, .variant .psnr b, .variant .psnr small { color: var(--tone); line-height: 1.05; white-space: nowrap; }
+.variant .psnr b { font-size: 38px; font-weight: 700; letter-spacing: -.03em; font-variant-numeric: tabular-nums; }
+.variant .psnr small { font-size: 17px; font-weight: 600; letter-spacing: 0; }
+.variant .agreement { font-size: 11.5px; line-height: 1.6; color: var(--soft); }
+.variant .agreement b { color: var(--body-text-color); font-weight: 600; font-variant-numeric: tabular-nums; }
+.word { display: inline-block; padding: 0 6px; border-radius: 4px; font-weight: 600; white-space: nowrap;
+        background: var(--tone); color: var(--background-fill-primary) !important; }
+
+.jumps { --tone: #b3261e; } .wobbles { --tone: #945500; } .steady { --tone: #1f62a0; } .exact { --tone: #1b7237; }
+.dark .jumps { --tone: #ff8a80; } .dark .wobbles { --tone: #ffb74d; } .dark .steady { --tone: #7cb8f2; } .dark .exact { --tone: #6fd08c; }
+.gradio-container .key { font-size: 12px; line-height: 1.4; color: var(--soft); margin: 0 0 6px; padding: 0; list-style: none; }
+.gradio-container .key li { margin: 0 0 3px; padding: 0; list-style: none; }
+.key b { color: var(--body-text-color); font-weight: 600; }
+
+#curve h2 { font-size: 15px; margin: 8px 0 2px; }
+#curve img.plot { width: 100%; max-width: 1150px; display: block; background: #fff; border-radius: 6px; }
+
+@media (max-width: 1000px) { .variants { grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); } }
+"""
