@@ -64,7 +64,7 @@ def predict_folder(
     Returns:
         One outcome a picture, in order.
     """
-    outcomes = []
+    outcomes, colours = [], predictor.info.colours
     names = output_names(list_inputs(folder, output), folder)
     for picture, name in names.items():
         try:
@@ -73,7 +73,6 @@ def predict_folder(
         except PictureError as error:
             outcomes.append(Outcome(picture, None, str(error)))
         else:
-            colours = predictor.info.colours
             mask = output / "masks" / name
             _place(mask, lambda part, labels=labels: images.write_mask(part, labels, colours))
             if overlays:

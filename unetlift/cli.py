@@ -94,7 +94,8 @@ def stability(config: StabilityConfig) -> int:
             reports[mode] = measure(network, pictures, mode, config.max_shift, multiple=multiple, margin=config.margin)
         subjects.append(report.Subject(settings.variant, folder, settings.padding_mode, reports))
     report.write(subjects, Path(config.out))
-    Console().print(report.table(subjects))
+    for table in report.tables(subjects):
+        Console().print(table)
     return 0
 
 

@@ -16,6 +16,11 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 MAX_PIXELS = 2**28
 """Beyond it a file is refused before it is decoded: a small PNG can unfold to gigabytes."""
 
+REFLECT = cv2.BORDER_REFLECT_101
+"""The border that mirrors a picture about its outermost pixels."""
+
+cv2.setNumThreads(0)  # OpenCV's threads fight with PyTorch's, most of all in data workers
+
 Picture = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 """(H, W, C) in the file's own depth."""
 

@@ -1,16 +1,17 @@
-"""Draws stability reports: terminal table, JSON, and the plot of PSNR against shift."""
+"""Draws stability reports: terminal tables, Markdown, JSON, and the plot of PSNR against shift."""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.table import Table
 
 from unetlift.checkpoint import write_atomically
 from unetlift.stability import CEILING, StabilityReport
 
-FIGURES = ("mean dB", "worst dB", "agree %")
+HEADS = ("variant", "padding", "mean dB", "worst dB", "label agreement")
 
 
 @dataclass(frozen=True)
@@ -22,52 +23,48 @@ class Subject:
     padding_mode: str
     reports: dict[str, StabilityReport]
 
+    def row(self, mode: str) -> list[str]:
+        """The cells under `HEADS`."""
+        report = self.reports[mode]
+        return [self.name, self.padding_mode, decibels(report.mean), decibels(report.worst), f"{100 * report.agreement:.2f} %"]
+
 
 def decibels(value: float) -> str:
     """A PSNR for people: what float32 cannot tell apart is said to be so."""
-    return f">={CEILING:.0f}" if value >= CEILING else f"{value:.1f}"
+    return f">= {CEILING:.0f}" if value >= CEILING else f"{value:.1f}"
 
 
-def footnote(subjects: list[Subject]) -> str:
-    """What makes the figures comparable."""
-    lines = []
+def conditions(report: StabilityReport) -> str:
+    """What makes the figures of a report comparable."""
+    count = len({r.image for r in report.records})
+    how = {
+        "roll": "the picture moves circularly; a network without circular padding is judged mostly by the seam",
+        "crop": f"a window moves over the picture; {report.margin} pixels of margin left out",
+    }[report.mode]
+    return f"{how}. Shifts of 1 to {report.max_shift} pixels, {count} pictures, R = {report.range:g}."
+
+
+def tables(subjects: list[Subject]) -> list[Table]:
+    """Mean and worst shift PSNR and label agreement: a table a mode, a row a network."""
+    drawn = []
     for mode, report in subjects[0].reports.items():
-        count = len({r.image for r in report.records})
-        how = {"roll": "circular", "crop": f"a moving window, {report.margin} pixels of margin left out"}[mode]
-        lines.append(f"{mode}: {how}; shifts up to {report.max_shift} pixels, {count} pictures, R = {report.range:g}.")
-    if "roll" in subjects[0].reports:
-        lines.append("Under roll, a network without circular padding is judged mostly by the seam that the roll makes.")
-    return "\n".join(lines)
-
-
-def _cells(subject: Subject) -> list[str]:
-    cells = [subject.name, subject.padding_mode]
-    for report in subject.reports.values():
-        cells += [decibels(report.mean), decibels(report.worst), f"{100 * report.agreement:.2f}"]
-    return cells
-
-
-def table(subjects: list[Subject]) -> Table:
-    """Mean and worst shift PSNR in dB and label agreement, a row a network."""
-    drawn = Table(title="Shift stability", caption=footnote(subjects), caption_justify="left")
-    drawn.add_column("variant", no_wrap=True)
-    drawn.add_column("padding")
-    for mode in subjects[0].reports:
-        for figure in FIGURES:
-            drawn.add_column(f"{mode}\n{figure}", justify="right", no_wrap=True)
-    for subject in subjects:
-        drawn.add_row(*_cells(subject))
+        table = Table(title=f"Shift stability under {mode}", caption=conditions(report), caption_justify="left")
+        for head in HEADS:
+            table.add_column(head, justify="left" if head in HEADS[:2] else "right", no_wrap=head != HEADS[-1])
+        for subject in subjects:
+            table.add_row(*subject.row(mode))
+        drawn.append(table)
     return drawn
 
 
 def markdown(subjects: list[Subject]) -> str:
-    """The same table as Markdown."""
-    modes = list(subjects[0].reports)
-    heads = ["variant", "padding", *(f"{mode} {figure}" for mode in modes for figure in FIGURES)]
-    rows = [heads, ["---"] * 2 + ["---:"] * (len(heads) - 2)]
-    for subject in subjects:
-        rows.append(_cells(subject))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+    """The same tables as Markdown."""
+    parts = []
+    for mode, report in subjects[0].reports.items():
+        rows = [list(HEADS), ["---"] * 2 + ["---:"] * 3, *(subject.row(mode) for subject in subjects)]
+        lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        parts.append(f"**{mode}**: {conditions(report)}\n\n{lines}\n")
+    return "\n".join(parts)
 
 
 def as_json(subjects: list[Subject]) -> str:
@@ -75,7 +72,8 @@ def as_json(subjects: list[Subject]) -> str:
     out = []
     for subject in subjects:
         reports = {
-            mode: asdict(report) | {"mean": report.mean, "worst": report.worst, "agreement": report.agreement, "by_shift": report.by_shift()}
+            mode: {"mean": report.mean, "worst": report.worst, "agreement": report.agreement, "by_shift": report.by_shift()}
+            | asdict(report)
             for mode, report in subject.reports.items()
         }
         out.append({"name": subject.name, "folder": subject.folder, "padding_mode": subject.padding_mode, "reports": reports})
@@ -91,6 +89,7 @@ def plot(subjects: list[Subject]) -> Figure:
             curve = subject.reports[mode].by_shift()
             axes.plot(list(curve), list(curve.values()), marker=marker, label=subject.name)
         axes.set_xlabel("shift in pixels")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel("shift PSNR in dB")
         axes.set_title(mode)
         axes.grid(alpha=0.3)
@@ -102,5 +101,5 @@ def write(subjects: list[Subject], out: Path) -> None:
     """Writes stability.json, stability.md and stability.png into `out`, each whole or not at all."""
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "stability.json", lambda part: part.write_text(as_json(subjects)))
-    write_atomically(out / "stability.md", lambda part: part.write_text(markdown(subjects) + "\n" + footnote(subjects) + "\n"))
+    write_atomically(out / "stability.md", lambda part: part.write_text(markdown(subjects)))
     write_atomically(out / "stability.png", lambda part: plot(subjects).savefig(part, format="png", dpi=120))

@@ -176,7 +176,8 @@ def _open_run(config: TrainConfig) -> Path:
         changed = [key for key in now if now[key] != then.get(key)]
         if changed:
             key = changed[0]
-            raise UsageError(f"{run} was begun with {key} {then.get(key)!r}, not {now[key]!r}; resume with the same, or give another --out.")
+            was = f"{run} was begun with {key} {then.get(key)!r}, not {now[key]!r}"
+            raise UsageError(f"{was}; resume with the same, or give another --out.")
     elif config.resume and run.exists() and any(run.iterdir()):
         raise UsageError(f"{run} holds no run to resume (config.json is missing); give another --out.")
     run.mkdir(parents=True, exist_ok=True)

@@ -9,13 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unetlift.images import Picture, to_float
+from unetlift.images import REFLECT, Picture, to_float
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # before the import, which would look for updates over the network
-import albumentations as A  # noqa: E402  (the line above has to come first)
-import cv2  # noqa: E402
-
-cv2.setNumThreads(0)  # OpenCV's threads in forked workers fight with PyTorch's
+import albumentations as A
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Augmentation:
 
 def training_transform(crop: int) -> Augmentation:
     """Random crop (small pictures are reflected first), flips and quarter turns; brightness and contrast."""
-    pad = A.PadIfNeeded(crop, crop, border_mode=cv2.BORDER_REFLECT_101)
+    pad = A.PadIfNeeded(crop, crop, border_mode=REFLECT)
     return Augmentation(
         A.Compose([pad, A.RandomCrop(crop, crop), A.D4(p=1.0)]),
         A.Compose([A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.3, p=0.7)]),

@@ -1,5 +1,7 @@
 """The U-Net's own encoder: two convolutions a level, then a pool (arXiv 1505.04597)."""
 
+from itertools import pairwise
+
 from torch import nn
 
 from unetlift.convs import PaddedConv2d
@@ -29,7 +31,7 @@ class PlainEncoder(nn.Module):
 
     def __init__(self, channels: list[int], downs: list[Down], padding_mode: str):
         super().__init__()
-        self.blocks = nn.ModuleList(Block(a, b, padding_mode) for a, b in zip(channels[:-1], channels[1:], strict=True))
+        self.blocks = nn.ModuleList(Block(a, b, padding_mode) for a, b in pairwise(channels))
         self.downs = nn.ModuleList(downs)
 
     def forward(self, x: Map) -> tuple[list[Map], list[Trace]]:

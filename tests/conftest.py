@@ -1,0 +1,55 @@
+"""Shapes are asserted while testing; small data sets are made here."""
+
+from pathlib import Path
+
+import jaxtyping
+
+jaxtyping.install_import_hook(["unetlift.pools", "unetlift.convs", "unetlift.encoders", "unetlift.model", "unetlift.shifts"], "beartype.beartype")
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+
+
+def draw_cells(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """A grey picture of bright discs on noise, and its mask of 0 and 1."""
+    rows, columns = np.mgrid[:height, :width]
+    mask = np.zeros((height, width), np.uint8)
+    for _ in range(6):
+        y, x, radius = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(4, 9)
+        mask[(rows - y) ** 2 + (columns - x) ** 2 < radius**2] = 1
+    noise = rng.normal(40, 8, (height, width))
+    return np.clip(noise + 140 * mask, 0, 255).astype(np.uint8), mask
+
+
+def write_split(folder: Path, count: int, seed: int, size: tuple[int, int] = (48, 56)) -> None:
+    rng = np.random.default_rng(seed)
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    for number in range(count):
+        picture, mask = draw_cells(rng, *size)
+        Image.fromarray(picture).save(folder / "images" / f"cell{number:02}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"cell{number:02}.png")
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> Path:
+    """A data set of 12 training, 3 validation and 3 test pictures."""
+    folder = tmp_path / "cells"
+    for seed, (split, count) in enumerate({"train": 12, "val": 3, "test": 3}.items()):
+        write_split(folder / split, count, seed)
+    return folder
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    """A small untrained network for two classes, saved."""
+    from unetlift import UNet
+
+    torch.manual_seed(0)
+    folder = tmp_path / "model"
+    UNet(depth=2, width=4, down="lift", up="lift", phase="adaptive", padding_mode="circular", classes=2).save_pretrained(folder)
+    return folder

@@ -1,0 +1,123 @@
+"""A model folder is written whole, read exactly, and never unpickled."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import unetlift
+from unetlift import checkpoint
+from unetlift.config import ModelInfo
+from unetlift.errors import ModelFolderError
+
+
+@pytest.mark.parametrize("variant", [("max", "nearest"), ("stride", "transpose"), ("blur-3", "bilinear"), ("lift", "lift")])
+def test_a_saved_network_answers_the_same_to_the_bit(tmp_path: Path, variant: tuple[str, str]) -> None:
+    torch.manual_seed(0)
+    model = unetlift.UNet(depth=2, width=4, down=variant[0], up=variant[1]).to(memory_format=torch.channels_last)
+    x = torch.randn(2, 3, 21, 18).to(memory_format=torch.channels_last)
+    model(x)  # moves the running means
+    model.eval().save_pretrained(tmp_path / "m")
+    again = unetlift.from_pretrained(tmp_path / "m")
+    assert again.config == model.config
+    assert torch.equal(model(x), again(x))
+
+
+def test_what_classes_mean_is_kept(tmp_path: Path) -> None:
+    from unetlift.model import load
+
+    info = ModelInfo(("ground", "cell"), ((0, 0, 0), (9, 8, 7)), mean=0.4, std=0.2, ignore_index=255)
+    unetlift.UNet(depth=1, width=4).save_pretrained(tmp_path, info, "# A card\n")
+    assert load(tmp_path)[1] == info
+    assert (tmp_path / "README.md").read_text() == "# A card\n"
+
+
+def test_saving_leaves_foreign_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    unetlift.UNet(depth=1, width=4).save_pretrained(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md", "config.json", "model.safetensors", "notes.txt"]
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def write(part: Path) -> None:
+        part.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.write_atomically(path, write)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def _remove_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def _cut_weights(folder: Path) -> None:
+    data = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
+
+
+def _foreign_weights(folder: Path) -> None:
+    _change(folder, lambda config: config["network"].update(width=8))
+
+
+def _foreign_config(folder: Path) -> None:
+    (folder / "config.json").write_text('{"encoder_name": "resnet34"}')
+
+
+def _no_json(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+def _unknown_key(folder: Path) -> None:
+    _change(folder, lambda config: config["network"].update(colour="red"))
+
+
+def _wrong_value(folder: Path) -> None:
+    _change(folder, lambda config: config["network"].update(depth="deep"))
+
+
+def _change(folder: Path, edit) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    edit(config)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+FAULTS = {
+    _remove_weights: r"model\.safetensors is missing",
+    _cut_weights: r"model\.safetensors is damaged or belongs to another config\.json",
+    _foreign_weights: r"model\.safetensors does not fit its config\.json",
+    _foreign_config: r"config\.json was not written by unetlift",
+    _no_json: r"config\.json is no JSON file",
+    _unknown_key: r"config\.json does not describe a network: .*unknown key 'colour'",
+    _wrong_value: r"config\.json does not describe a network: depth is 'deep'",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__.strip("_"))
+def test_a_fault_is_one_sentence_that_names_the_file(model_folder: Path, fault) -> None:
+    fault(model_folder)
+    with pytest.raises(ModelFolderError, match=FAULTS[fault]) as caught:
+        unetlift.from_pretrained(model_folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_in_place_of_weights_is_not_run(model_folder: Path, tmp_path: Path) -> None:
+    import hashlib
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    data = pickle.dumps(Evil())
+    (model_folder / "model.safetensors").write_bytes(data)
+    _change(model_folder, lambda config: config.update(weights_sha256=hashlib.sha256(data).hexdigest()))
+    with pytest.raises(ModelFolderError, match="is no safetensors file"):
+        unetlift.from_pretrained(model_folder)
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,119 @@
+"""Stability figures are known in advance for functions whose equivariance is known."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from unetlift import shifts, stability
+from unetlift.errors import UsageError
+from unetlift.shifts import Shift
+
+
+def _pictures(count: int = 2, size: int = 64) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.rand(1, 3, size, size + 8, generator=generator) for _ in range(count)]
+
+
+def _jumpy(x: torch.Tensor) -> torch.Tensor:
+    """Reads one pixel of every 2x2 block."""
+    return F.interpolate(x[..., ::2, ::2], scale_factor=2)
+
+
+def _local(x: torch.Tensor) -> torch.Tensor:
+    return F.avg_pool2d(x, 3, 1, padding=1)
+
+
+@pytest.mark.parametrize("mode", stability.MODES)
+def test_a_pixelwise_function_is_perfectly_stable(mode: str) -> None:
+    report = stability.measure(torch.sigmoid, _pictures(), mode, 4)
+    assert report.mean == report.worst == stability.CEILING and report.agreement == 1
+
+
+def test_a_local_filter_is_stable_away_from_the_frame() -> None:
+    assert stability.measure(_local, _pictures(), "crop", 4, margin=1).worst == stability.CEILING
+    assert stability.measure(_local, _pictures(), "crop", 4, margin=0).worst < 40
+
+
+@pytest.mark.parametrize("mode", stability.MODES)
+def test_subsampling_is_stable_under_even_shifts_alone(mode: str) -> None:
+    for record in stability.measure(_jumpy, _pictures(), mode, 4, multiple=2, margin=2).records:
+        even = record.dy % 2 == 0 and record.dx % 2 == 0
+        assert (record.psnr == stability.CEILING) == even
+        assert even or record.psnr < 15
+
+
+def test_psnr_is_the_formula() -> None:
+    still = torch.zeros(1, 1, 4, 4)
+    comparison = stability.Comparison(still, still + 0.1, torch.ones(4, 4, dtype=torch.bool))
+    assert comparison.psnr(1.0) == pytest.approx(20, abs=1e-5)
+    assert comparison.psnr(2.0) == pytest.approx(20 + 20 * math.log10(2), abs=1e-5)
+
+
+def test_only_valid_pixels_count() -> None:
+    still, valid = torch.zeros(1, 2, 2, 2), torch.tensor([[True, True], [False, False]])
+    moved = still.clone()
+    moved[:, 1, 1] = 5.0
+    comparison = stability.Comparison(still, moved, valid)
+    assert comparison.psnr() == stability.CEILING and comparison.agreement() == 1
+
+
+def test_label_agreement_counts_pixels() -> None:
+    still = torch.zeros(1, 2, 2, 2)
+    still[:, 0] = 1
+    moved = still.clone()
+    moved[0, :, 0, 0] = torch.tensor([0.0, 1.0])
+    assert stability.Comparison(still, moved, torch.ones(2, 2, dtype=torch.bool)).agreement() == 0.75
+
+
+def test_a_window_shows_content_moved_by_the_shift() -> None:
+    scene = torch.arange(100.0).reshape(1, 1, 10, 10)
+    still, moved = shifts.window(scene, Shift(0, 0), 3), shifts.window(scene, Shift(1, -2), 3)
+    expected, valid = shifts.translate(still, Shift(1, -2))
+    assert torch.equal(moved[..., valid], expected[..., valid])
+    assert valid.sum() == 3 * 2
+
+
+def test_translate_is_undone_where_it_is_valid() -> None:
+    x = torch.rand(1, 2, 5, 6)
+    there = shifts.translate(x, Shift(2, -1)).map
+    back, valid = shifts.translate(there, Shift(-2, 1))
+    assert torch.equal(back[..., valid], x[..., valid]) and valid.sum() == 3 * 5
+
+
+def test_windows_have_sizes_that_are_multiples() -> None:
+    frame = stability.still_frame(torch.rand(1, 3, 67, 90), "crop", 8, 16)
+    assert frame.shape[2:] == (48, 64)
+
+
+def test_the_adaptive_network_is_exact_and_the_fixed_one_is_not() -> None:
+    from unetlift import UNet
+
+    torch.manual_seed(0)
+    settings = {"depth": 2, "width": 4, "down": "max", "up": "nearest", "padding_mode": "circular"}
+    figures = {}
+    for phase in ("fixed", "adaptive"):
+        model = UNet(**settings, phase=phase).eval()
+        with torch.inference_mode():
+            figures[phase] = stability.measure(lambda x, model=model: model(x).softmax(1), _pictures(1), "roll", 4, multiple=4).worst
+    assert figures["adaptive"] > 120 > 60 > figures["fixed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"mode": "spin"}, "mode 'spin' is unknown; it is one of roll, crop"),
+        ({"max_shift": 0}, "max_shift is 0"),
+        ({"max_shift": 40}, "is smaller than|too small"),
+        ({"margin": 31}, "A margin of 31 pixels leaves nothing"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(arguments: dict, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        stability.measure(torch.sigmoid, _pictures(1), **arguments)
+
+
+def test_no_pictures_is_an_error() -> None:
+    with pytest.raises(UsageError, match="no pictures"):
+        stability.measure(torch.sigmoid, [])
