@@ -54,7 +54,8 @@ class _Wrap(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, before: int, after: int, dim: int) -> Tensor:
         ctx.pads, size = (before, after, dim), x.shape[dim]
-        return torch.cat((x.narrow(dim, size - before, before), x, x.narrow(dim, 0, after)), dim)
+        parts = x.narrow(dim, size - before, before), x, x.narrow(dim, 0, after)
+        return torch.cat([part for part in parts if part.shape[dim]], dim)  # an empty part would lose channels_last
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:
