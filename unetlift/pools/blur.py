@@ -1,5 +1,6 @@
 """BlurPool and its transpose: low-pass before subsampling, and after zero insertion (arXiv 1904.11486)."""
 
+from contextlib import nullcontext
 from math import comb
 
 import torch
@@ -75,10 +76,44 @@ def blur(x: Map, kernel: Tensor, before: int, size: tuple[int, int], padding_mod
         size: even H and W; the output has half of them.
         padding_mode: how the map goes on beyond its border.
     """
-    taps = kernel.shape[-1]
-    bottom, right = (max(0, full - 2 - before + taps - have) for full, have in zip(size, x.shape[-2:], strict=True))
-    padded = pad(x, (before, right, before, bottom), padding_mode)
-    return F.conv2d(padded, kernel.to(padded.dtype), stride=2, groups=x.shape[1])
+    taps, margin = kernel.shape[-1], before
+    if padding_mode != "zeros":  # zeros go inside the convolution, which saves the padded copy
+        bottom, right = (max(0, full - 2 - before + taps - have) for full, have in zip(size, x.shape[-2:], strict=True))
+        x, margin = pad(x, (before, right, before, bottom), padding_mode), 0
+    return _Subsample.apply(x, kernel.to(x.dtype), margin)[..., : size[0] // 2, : size[1] // 2]
+
+
+class _Subsample(torch.autograd.Function):
+    """A depthwise convolution of stride 2 with a fixed kernel; its gradient is `insert_zeros`, its transpose."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, kernel: Tensor, margin: int) -> Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.margin, ctx.size, ctx.dtype = margin, x.shape[-2:], x.dtype
+        return F.conv2d(x, kernel, stride=2, padding=margin, groups=x.shape[1])
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+        (kernel,), margin = ctx.saved_tensors, ctx.margin
+        sizes = zip(ctx.size, grad.shape[-2:], strict=True)
+        unread = [full + 2 * margin - 2 * (half - 1) - kernel.shape[-1] for full, half in sizes]
+        return insert_zeros(grad, kernel, margin, unread).to(ctx.dtype), None, None
+
+
+def insert_zeros(y: Band, kernel: Tensor, margin: int, unread: list[int]) -> Map:
+    """A depthwise transposed convolution of stride 2, in float32 at least: oneDNN has no fast bfloat16 kernel for it.
+
+    Args:
+        y: (N, C, h, w).
+        kernel: (C, 1, K, K).
+        margin: pixels that the result loses on each side.
+        unread: zero rows and columns that it gains at the bottom and right.
+    """
+    wide = torch.promote_types(y.dtype, torch.float32)
+    mixed = torch.is_autocast_enabled(y.device.type)  # asked first, since an exported graph would keep the switch
+    with torch.autocast(y.device.type, enabled=False) if mixed else nullcontext():
+        y, kernel = y.to(wide), kernel.to(wide)
+        return F.conv_transpose2d(y, kernel, stride=2, padding=margin, output_padding=unread, groups=y.shape[1])
 
 
 class BlurUp(Up):
@@ -95,13 +130,10 @@ class BlurUp(Up):
         self.register_buffer("kernel", 4 * _kernel(filter_size, channels), persistent=False)
 
     def expand(self, y: Band, trace: Trace) -> Map:
-        taps, (height, width) = self.kernel.shape[-1], y.shape[-2:]
+        taps = self.kernel.shape[-1]
         border = taps // 2
-        y = pad(y, (border,) * 4, self.padding_mode)
-        full = F.conv_transpose2d(y, self.kernel.to(y.dtype), stride=2, groups=y.shape[1])
-        first = 2 * border + self.before
-        full = pad(full, (0, 2, 0, 2), "zeros") if taps == 1 else full  # zero insertion's last zeros
-        return full[..., first : first + 2 * height, first : first + 2 * width]
+        padded = pad(y, (border,) * 4, self.padding_mode)
+        return insert_zeros(padded, self.kernel, 2 * border + self.before, [taps % 2] * 2).to(y.dtype)
 
 
 def blur_grid(filter_size: int) -> float:
