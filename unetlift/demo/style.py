@@ -35,7 +35,8 @@ figcaption { font-size: 11px; line-height: 1.3; padding-top: 2px; color: var(--s
 
 .variants { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: 0 10px; }
 .variant { --tone: var(--soft); display: grid; grid-row: span 7; grid-template-rows: subgrid; grid-template-columns: minmax(0, 1fr);
-           row-gap: 4px; margin-bottom: 10px; border-style: solid; border-width: 5px 1px 1px; border-color: var(--tone) var(--line) var(--line);
+           row-gap: 4px; margin-bottom: 10px;
+           border-style: solid; border-width: 5px 1px 1px; border-color: var(--tone) var(--line) var(--line);
            border-radius: 6px; padding: 7px 9px 8px; background: var(--background-fill-primary); }
 .variant h3 { font-size: 15px; line-height: 1.2; margin: 0; overflow-wrap: anywhere; }
 .variant .about { font-size: 11.5px; line-height: 1.3; color: var(--soft); }

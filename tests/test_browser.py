@@ -1,0 +1,179 @@
+"""The page in a real Chromium: it shows figures, follows its sliders, and asks no other host for anything."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import torch
+from PIL import Image
+
+from unetlift import UNet
+from unetlift.demo.examples import nuclei
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is missing; install it with: pip install -e '.[test]'")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# The rest of the list keeps Chromium's own calls home (updates, sync, field trials) out of the page's account.
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+PATIENCE = 30_000
+"""Milliseconds; a loaded machine takes its time, and a passing test never waits this long."""
+
+SERVE = "import sys; from pathlib import Path; from unetlift.demo import launch; launch(Path(sys.argv[1]))"
+NETWORKS = (
+    {"down": "max", "up": "nearest"},
+    {"down": "lift", "up": "lift", "phase": "adaptive", "padding_mode": "circular"},
+)
+USUAL, ADAPTIVE = "max+nearest", "lift+lift@adaptive"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server keeps files, which it would serve to whoever asks."""
+    return tmp_path_factory.mktemp("gradio")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[str]:
+    """Of the real server, in a process of its own, over two tiny networks."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    for number, network in enumerate(NETWORKS):
+        torch.manual_seed(0)
+        UNet(depth=2, width=4, classes=2, **network).save_pretrained(folder / str(number))
+    # Threads of its own would only fight with the browser's.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "GRADIO_TEMP_DIR": str(cache)}
+    command = [sys.executable, "-c", SERVE, str(folder)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        line = server.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:\d+/", line)
+        assert found, line + server.stderr.read()
+        yield found[0]
+    finally:
+        server.terminate()
+        server.communicate(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["sync_api.Browser"]:
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        sentence = "No Chromium is on this machine; install Debian's package chromium to run this test."
+        if os.environ.get("UNETLIFT_REQUIRE_BROWSER") == "1":
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visit:
+    """A tab, with what it asked for and complained about."""
+
+    tab: "sync_api.Page"
+    asked: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def figure(self, variant: str) -> str:
+        """The large figure of a variant, as read by people."""
+        return self.tab.locator(f'[data-variant="{variant}"] .psnr').inner_text()
+
+    def wait_for_another(self, variant: str, before: str) -> str:
+        """The figure once it is no longer `before`."""
+        shown = self.tab.locator(f'[data-variant="{variant}"] .psnr')
+        sync_api.expect(shown).not_to_have_text(before, timeout=PATIENCE)
+        return shown.inner_text()
+
+
+@pytest.fixture
+def visit(browser: "sync_api.Browser", address: str) -> Iterator[Visit]:
+    """The page freshly loaded; at the end nobody else was asked and nothing was complained about."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    visit = Visit(context.new_page())
+    visit.tab.set_default_timeout(PATIENCE)
+    context.on("request", lambda request: visit.asked.append(request.url))
+    visit.tab.on("console", lambda m: visit.complaints.append(m.text) if m.type in ("error", "warning") else None)
+    visit.tab.on("pageerror", lambda error: visit.complaints.append(str(error)))
+    visit.tab.goto(address)
+    visit.tab.wait_for_selector(f'[data-variant="{ADAPTIVE}"]')
+    yield visit
+    hosts = {urlsplit(url).hostname for url in visit.asked if not url.startswith(("data:", "blob:"))}
+    context.close()
+    assert hosts == {"127.0.0.1"}
+    assert visit.complaints == []
+
+
+def test_it_opens_on_an_example_with_figures(visit: Visit) -> None:
+    assert re.fullmatch(r"-?\d+\.\d dB", visit.figure(USUAL))
+    assert visit.tab.get_by_label("nuclei").is_checked()
+    for name in ("dx, right", "dy, down"):
+        assert visit.tab.get_by_label(f"number input for {name}").input_value() == "1"
+    loaded = visit.tab.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
+    assert len(loaded) >= 8 and all(loaded)
+    plot = visit.tab.locator(f'img.plot[alt*="{ADAPTIVE}"]')  # lines come one by one; the last is there
+    sync_api.expect(plot).to_be_visible(timeout=PATIENCE)
+
+
+def test_all_columns_fit_on_a_small_screen(visit: Visit) -> None:
+    assert visit.tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    overflowing = "[...document.querySelectorAll('.variant')].filter(v => v.scrollWidth > v.clientWidth).length"
+    assert visit.tab.evaluate(overflowing) == 0
+
+
+def test_figures_follow_the_sliders(visit: Visit) -> None:
+    before = visit.figure(USUAL)
+    visit.tab.get_by_label("range slider for dx, right").focus()
+    visit.tab.keyboard.press("ArrowRight")
+    after = visit.wait_for_another(USUAL, before)
+    sync_api.expect(visit.tab.locator("#sight")).to_contain_text("moved 2 px right, 1 px down", timeout=PATIENCE)
+    box = visit.tab.get_by_label("number input for dy, down")
+    box.fill("-3")
+    box.press("Enter")
+    assert visit.wait_for_another(USUAL, after) != before
+    sync_api.expect(visit.tab.locator("#sight")).to_contain_text("3 px up", timeout=PATIENCE)
+
+
+def test_roll_shows_the_adaptive_network_exact(visit: Visit) -> None:
+    assert visit.figure(ADAPTIVE) != "exact"
+    visit.tab.get_by_label("roll: wraps around").check()
+    assert visit.wait_for_another(ADAPTIVE, visit.figure(ADAPTIVE)) == "exact"
+    assert visit.figure(USUAL) != "exact"
+    assert "judged mostly by the seam" in visit.tab.locator("#mode-words").inner_text()
+    exact = visit.tab.locator(f'img.plot[alt*="{ADAPTIVE}: exact at every distance"]')
+    sync_api.expect(exact).to_be_visible(timeout=PATIENCE)
+
+
+def test_a_picture_of_ones_own_can_be_uploaded_and_is_not_kept(visit: Visit, cache: Path) -> None:
+    buffer = BytesIO()
+    Image.fromarray(nuclei(side=128, count=12, seed=1)[..., 0]).save(buffer, format="PNG")
+    before = visit.figure(USUAL)
+    with visit.tab.expect_file_chooser() as chooser:
+        visit.tab.get_by_role("button", name="Upload a picture of your own").click()
+    chooser.value.set_files({"name": "own.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
+    visit.wait_for_another(USUAL, before)
+    sync_api.expect(visit.tab.get_by_label("nuclei")).not_to_be_checked(timeout=PATIENCE)
+    width = visit.tab.evaluate("document.querySelector('#sight img').naturalWidth")
+    assert width == 96  # a window that keeps 16 pixels to move in
+    assert [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size] == []
+
+
+def test_a_file_that_is_no_picture_is_told_in_one_sentence(visit: Visit) -> None:
+    before = visit.figure(USUAL)
+    with visit.tab.expect_file_chooser() as chooser:
+        visit.tab.get_by_role("button", name="Upload a picture of your own").click()
+    chooser.value.set_files({"name": "own.png", "mimeType": "image/png", "buffer": b"no picture"})
+    toast = visit.tab.locator(".toast-body")
+    sync_api.expect(toast).to_contain_text("own.png cannot be read as a picture", timeout=PATIENCE)
+    assert visit.figure(USUAL) == before
