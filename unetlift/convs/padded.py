@@ -1,6 +1,7 @@
 """Padding that works for maps smaller than the pad and keeps the memory format it is given."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -12,8 +13,11 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 Pads = tuple[int, int, int, int]
 """Left, right, top, bottom: PyTorch's order."""
 
+Padded = Float[Tensor, "n c h_padded w_padded"]
+Filtered = Float[Tensor, "n c_out h w"]
 
-def pad(x: Map, pads: Pads, mode: str) -> Map:
+
+def pad(x: Map, pads: Pads, mode: str) -> Padded:
     """Pads height and width in any of `PADDING_MODES`.
 
     Unlike `torch.nn.functional.pad` it takes pads larger than the map (a 1x1 map at the bottom of a U has to be
@@ -84,7 +88,7 @@ class PaddedConv2d(nn.Conv2d):
         super().__init__(channels_in, channels_out, kernel_size, bias=bias)
         self.border = padding_mode
 
-    def forward(self, x: Map) -> Map:
+    def forward(self, x: Map) -> Filtered:
         """(N, C_in, H, W) to (N, C_out, H, W)."""
         p = self.kernel_size[0] // 2
         if self.border == "zeros":  # inside the convolution, which saves the padded copy

@@ -4,12 +4,16 @@ from contextlib import nullcontext
 from math import comb
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unetlift.convs import PaddedConv2d, pad
 from unetlift.pools.base import CENTRE, CORNER, Down, Trace, Up
 from unetlift.types import Band, Map
+
+Dense = Float[Tensor, "n c h_dense w_dense"]
+"""A map at full resolution; an even window that is not padded has made it one pixel smaller."""
 
 
 def blur_taps(size: int) -> Tensor:
@@ -52,7 +56,7 @@ class BlurDown(Down):
         dense = self._dense(x)
         return blur(dense, self.kernel, self.before, x.shape[-2:], self.padding_mode), Trace()
 
-    def _dense(self, x: Map) -> Map:
+    def _dense(self, x: Map) -> Dense:
         """The operator at stride 1; an even window is not padded (as in the paper), unless the map wraps."""
         circular = self.padding_mode == "circular"
         if self.even_window and circular:
@@ -66,7 +70,7 @@ class BlurDown(Down):
         return F.max_pool2d(pad(x, (1, 1, 1, 1), "circular"), 3, 1) if circular else F.max_pool2d(x, 3, 1, padding=1)
 
 
-def blur(x: Map, kernel: Tensor, before: int, size: tuple[int, int], padding_mode: str) -> Band:
+def blur(x: Dense, kernel: Tensor, before: int, size: tuple[int, int], padding_mode: str) -> Band:
     """Filters and keeps every second sample; output (i, j) reads from (2i - before, 2j - before) on.
 
     Args:

@@ -1,6 +1,7 @@
 """LiftDownPool and LiftUpPool: pooling by a learned wavelet that can be undone exactly (arXiv 2104.00996)."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -10,6 +11,9 @@ from unetlift.pools.base import CENTRE, CORNER, Down, Trace, Up
 from unetlift.types import Band, Map
 
 BANDS = ("LL", "LH", "HL", "HH")
+
+Half = Float[Tensor, "n c h_half w_half"]
+"""Every second sample of a `Map` along one of its axes."""
 
 Taps = dict[int, float]
 """A fixed 1-D filter: the weight of the neighbour so many samples to the right."""
@@ -59,14 +63,14 @@ def _along(axis: int, before: int, after: int) -> tuple[int, int, int, int]:
     return (before, after, 0, 0) if axis == 3 else (0, 0, before, after)
 
 
-def deinterleave(x: Map, axis: int) -> tuple[Map, Map]:
+def deinterleave(x: Map, axis: int) -> tuple[Half, Half]:
     """Even and odd samples along `axis`; unbinding a channels_last view keeps the gradient in that format too."""
     pairs = x.permute(0, 2, 3, 1).unflatten(axis - 1, (-1, 2))
     even, odd = pairs.unbind(axis)
     return even.permute(0, 3, 1, 2), odd.permute(0, 3, 1, 2)
 
 
-def interleave(even: Map, odd: Map, axis: int) -> Map:
+def interleave(even: Half, odd: Half, axis: int) -> Map:
     """Merges two maps sample by sample along `axis`, in the memory format they have."""
     if even.is_contiguous(memory_format=torch.channels_last):
         even, odd = even.permute(0, 2, 3, 1), odd.permute(0, 2, 3, 1)
@@ -92,7 +96,7 @@ class Lifting(nn.Module):
         self.predict = Operator(channels, kernel_size, predict, padding_mode)
         self.update = Operator(channels, kernel_size, update, padding_mode)
 
-    def split(self, x: Map, axis: int) -> tuple[Map, Map, Map]:
+    def split(self, x: Map, axis: int) -> tuple[Half, Half, Half]:
         """Approximation s, detail d, and the odd samples that s is drawn to while training.
 
         d = x_o - P(x_e) and s = x_e + U(d) (equations 1 and 2).
@@ -101,7 +105,7 @@ class Lifting(nn.Module):
         detail = odd - self.predict(even, axis)
         return even + self.update(detail, axis), detail, odd
 
-    def merge(self, approximation: Map, detail: Map, axis: int) -> Map:
+    def merge(self, approximation: Half, detail: Half, axis: int) -> Map:
         """The exact inverse, whatever P and U are: x_e = s - U(d), x_o = d + P(x_e) (equations 5 and 6)."""
         even = approximation - self.update(detail, axis)
         return interleave(even, detail + self.predict(even, axis), axis)
