@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import jaxtyping
-
-jaxtyping.install_import_hook(["unetlift.pools", "unetlift.convs", "unetlift.encoders", "unetlift.model", "unetlift.shifts"], "beartype.beartype")
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+# Before anything imports them.
+TYPED = ["unetlift.pools", "unetlift.convs", "unetlift.encoders", "unetlift.model", "unetlift.shifts"]
+jaxtyping.install_import_hook(TYPED, "beartype.beartype")
 
 ROOT = Path(__file__).parent.parent
 

@@ -54,7 +54,8 @@ def test_a_killed_training_resumes_as_if_never_stopped(cells: Path, tmp_path: Pa
     for name, tensor in theirs.items():
         assert torch.equal(tensor, ours[name]), name
     for folder in ("best", "last"):
-        assert (tmp_path / "cut" / folder / "model.safetensors").read_bytes() == (tmp_path / "whole" / folder / "model.safetensors").read_bytes()
+        files = [tmp_path / run / folder / "model.safetensors" for run in ("cut", "whole")]
+        assert files[0].read_bytes() == files[1].read_bytes()
     assert "epoch 1/5" not in resumed.stdout and "epoch 5/5" in resumed.stdout
 
 

@@ -13,7 +13,7 @@ from unetlift.config import ModelInfo, NetworkConfig
 from unetlift.encoders import PlainEncoder
 from unetlift.encoders.plain import Block
 from unetlift.pools import LiftOptions, Trace, pool_pair
-from unetlift.types import Map
+from unetlift.types import Map, Output
 
 
 class UNet(nn.Module):
@@ -40,11 +40,11 @@ class UNet(nn.Module):
         self.blocks = nn.ModuleList(Block(2 * c, c, config.padding_mode) for c in widths[:-1])
         self.head = nn.Conv2d(widths[0], config.classes, 1)
 
-    def forward(self, x: Map) -> Map:
+    def forward(self, x: Map) -> Output:
         """(N, in_channels, H, W) to logits (N, classes, H, W)."""
         return self.with_traces(x)[0]
 
-    def with_traces(self, x: Map) -> tuple[Map, list[Trace]]:
+    def with_traces(self, x: Map) -> tuple[Output, list[Trace]]:
         """The logits and, from the top, what each downsampler handed to its upsampler."""
         features, traces = self.encoder(x)
         y = features.pop()

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 
 from unetlift.errors import UsageError
-from unetlift.types import Map
+from unetlift.types import Features, Map
 
 
 class Shift(NamedTuple):
@@ -42,7 +42,7 @@ def _inside(offset: int, size: int) -> slice:
     return slice(max(0, offset), max(0, min(size, size + offset)))
 
 
-def window(x: Map, shift: Shift, border: int) -> Map:
+def window(x: Map, shift: Shift, border: int) -> Features:
     """What a camera sees of the scene (N, C, H, W): a frame `border` pixels smaller on every side, its content moved.
 
     Raises:

@@ -1,8 +1,10 @@
 """How little a function's output changes, other than by moving, when its input moves."""
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from types import ModuleType
 
 import torch
 
@@ -126,8 +128,8 @@ def compare(still: Map, moved: Map, shift: Shift, mode: str, margin: int) -> Com
         return Comparison(still, *roll(moved, back))
     there = without_margin(torch.ones(still.shape[2:], dtype=torch.bool, device=still.device), margin)
     moved_back, _ = translate(moved, back)
-    also_there, _ = translate(there[None, None], back)
-    valid = there & also_there[0, 0]
+    also_there, _ = translate(there[None, None].float(), back)
+    valid = there & (also_there[0, 0] > 0)
     if not valid.any():
         raise UsageError(f"A margin of {margin} pixels leaves nothing of a {still.shape[3]} x {still.shape[2]} frame to compare.")
     return Comparison(still, moved_back, valid)
@@ -175,3 +177,13 @@ def measure(
     if not records:
         raise UsageError("There are no pictures to measure stability on; give at least one.")
     return StabilityReport(mode, max_shift, output_range, margin if mode == "crop" else 0, tuple(records))
+
+
+class _Face(ModuleType):
+    """Lets `unetlift.stability(function, images)` be the function although `unetlift.stability` is this module."""
+
+    def __call__(self, *arguments, **keys) -> StabilityReport:
+        return measure(*arguments, **keys)
+
+
+sys.modules[__name__].__class__ = _Face

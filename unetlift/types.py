@@ -9,6 +9,12 @@ Map = Float[Tensor, "n c h w"]
 Band = Float[Tensor, "n c h2 w2"]
 """A batch of features at half the size of its `Map`."""
 
+Output = Float[Tensor, "n k h w"]
+"""What a network makes of a `Map`: its own number of channels, the same size."""
+
+Features = Float[Tensor, "n _ _ _"]
+"""Features of some level: as many samples, any channels and size."""
+
 Indices = Int[Tensor, "n c h2 w2"]
 """Flat positions of the 2x2 maxima in the plane they were taken from, as `torch.nn.functional.max_pool2d` counts them."""
 

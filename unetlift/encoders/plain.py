@@ -6,7 +6,7 @@ from torch import nn
 
 from unetlift.convs import PaddedConv2d
 from unetlift.pools import Down, Trace
-from unetlift.types import Map
+from unetlift.types import Features, Map
 
 
 class Block(nn.Sequential):
@@ -34,7 +34,7 @@ class PlainEncoder(nn.Module):
         self.blocks = nn.ModuleList(Block(a, b, padding_mode) for a, b in pairwise(channels))
         self.downs = nn.ModuleList(downs)
 
-    def forward(self, x: Map) -> tuple[list[Map], list[Trace]]:
+    def forward(self, x: Map) -> tuple[list[Features], list[Trace]]:
         """(N, C, H, W) to the levels' features, from the top, and the traces of the pools between them."""
         features, traces = [self.blocks[0](x)], []
         for down, block in zip(self.downs, self.blocks[1:], strict=True):

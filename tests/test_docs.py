@@ -1,0 +1,99 @@
+"""What README and docs/ show is run; the README's tree is the tree."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, write_split
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def _blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), flags=re.S)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    scope: dict = {}
+    for block in _blocks(page, "python"):
+        exec(block, scope)
+
+
+def test_console_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    from unetlift import cli
+
+    monkeypatch.chdir(tmp_path)
+    for seed, (split, count) in enumerate({"train": 8, "val": 2, "test": 2}.items()):
+        write_split(tmp_path / "cells" / split, count, seed)
+    pages = [ROOT / "docs" / name for name in ("training.md", "stability.md")]
+    commands = [line for page in pages for block in _blocks(page, "console") for line in block.splitlines()]
+    assert len(commands) == 6
+    for line in commands:
+        prompt, program, *arguments = shlex.split(line)
+        assert (prompt, program) == ("$", "unetlift")
+        with pytest.raises(SystemExit) as stop:
+            cli.main(arguments)
+        assert stop.value.code == 0, (line, capsys.readouterr().err)
+
+
+def test_yaml_blocks_of_the_training_page_are_accepted() -> None:
+    import yaml
+
+    from unetlift.config import NetworkConfig, TrainConfig
+
+    data_set, run = (yaml.safe_load(block) for block in _blocks(ROOT / "docs" / "training.md", "yaml"))
+    assert set(data_set) == {"classes", "colours", "ignore_index"}
+    assert set(run) <= set(TrainConfig.__dataclass_fields__) | set(NetworkConfig.__dataclass_fields__)
+
+
+def test_every_flag_in_the_readme_exists() -> None:
+    text = (ROOT / "README.md").read_text()
+    for line in re.findall(r"^unetlift (.*)$", text, flags=re.M):
+        command = shlex.split(line)
+        if command[0] == "COMMAND":
+            continue
+        shown = subprocess.run([sys.executable, "-m", "unetlift.cli", command[0], "--help"], capture_output=True, text=True).stdout
+        for flag in (part for part in command if part.startswith("--")):
+            assert flag in shown, (line, flag)
+
+
+def test_the_readmes_tree_is_the_tree() -> None:
+    tree = re.search(r"## The tree\n\n```\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)[1]
+    named, folder = set(), []
+    for line in tree.splitlines():
+        indent, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]
+        folder = [*folder[:indent], name.rstrip("/")]
+        named.add("/".join(folder))
+    package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "unetlift").glob("*.py")} - {"unetlift/__init__.py"}
+    rooms = {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "unetlift").glob("*/__init__.py")}
+    pools = {path.relative_to(ROOT).as_posix() for path in (ROOT / "unetlift" / "pools").glob("*.py")} - {"unetlift/pools/__init__.py"}
+    assert {name for name in named if name.startswith("unetlift/")} == package | rooms | pools
+    assert all((ROOT / name).exists() for name in named)
+
+
+def test_the_rooms_contracts_hold() -> None:
+    done = subprocess.run([Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_code_is_clean() -> None:
+    done = subprocess.run([Path(sys.executable).with_name("ruff"), "check", "."], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_modules_and_functions_stay_small() -> None:
+    import ast
+
+    for path in (ROOT / "unetlift").rglob("*.py"):
+        source = path.read_text()
+        assert len(source.splitlines()) <= 250, path
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef):
+                doc = ast.get_docstring(node, clean=False)
+                lines = node.end_lineno - node.lineno + 1 - (len(doc.splitlines()) if doc else 0)
+                assert lines <= 40, (path, node.name, lines)
