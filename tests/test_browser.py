@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import torch
 from PIL import Image
@@ -18,8 +20,13 @@ from PIL import Image
 from unetlift import UNet
 from unetlift.demo.examples import nuclei
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is missing; install it with: pip install -e '.[test]'")
+REQUIRED = os.environ.get("UNETLIFT_REQUIRE_BROWSER") == "1"
+if REQUIRED:
+    from playwright import sync_api
+else:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is missing; install it with: pip install -e '.[test]'")
 
+SCREENSHOTS = os.environ.get("UNETLIFT_SCREENSHOTS", "")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # The rest of the list keeps Chromium's own calls home (updates, sync, field trials) out of the page's account.
 FLAGS = [
@@ -43,16 +50,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("gradio")
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[str]:
-    """Of the real server, in a process of its own, over two tiny networks."""
-    folder = tmp_path_factory.mktemp("checkpoints")
-    for number, network in enumerate(NETWORKS):
-        torch.manual_seed(0)
-        UNet(depth=2, width=4, classes=2, **network).save_pretrained(folder / str(number))
+@contextmanager
+def served(checkpoints: Path, cache: Path) -> Iterator[str]:
+    """The address of the real server, in a process of its own."""
     # Threads of its own would only fight with the browser's.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GRADIO_TEMP_DIR": str(cache)}
-    command = [sys.executable, "-c", SERVE, str(folder)]
+    command = [sys.executable, "-c", SERVE, str(checkpoints)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         line = server.stdout.readline()
@@ -65,11 +68,22 @@ def address(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[s
 
 
 @pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[str]:
+    """Of a page over two tiny networks."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    for number, network in enumerate(NETWORKS):
+        torch.manual_seed(0)
+        UNet(depth=2, width=4, classes=2, **network).save_pretrained(folder / str(number))
+    with served(folder, cache) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator["sync_api.Browser"]:
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         sentence = "No Chromium is on this machine; install Debian's package chromium to run this test."
-        if os.environ.get("UNETLIFT_REQUIRE_BROWSER") == "1":
+        if REQUIRED:
             pytest.fail(sentence)
         pytest.skip(sentence)
     with sync_api.sync_playwright() as playwright:
@@ -177,3 +191,35 @@ def test_a_file_that_is_no_picture_is_told_in_one_sentence(visit: Visit) -> None
     toast = visit.tab.locator(".toast-body")
     sync_api.expect(toast).to_contain_text("own.png cannot be read as a picture", timeout=PATIENCE)
     assert visit.figure(USUAL) == before
+
+
+def test_a_file_of_the_server_is_neither_read_nor_removed(address: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.png"
+    Image.new("L", (128, 128)).save(secret)
+    dependencies = httpx.get(f"{address}config").json()["dependencies"]
+    upload = next(d["id"] for d in dependencies if d["targets"][0][1] == "upload")
+    data = [None, {"path": str(secret), "meta": {"_type": "gradio.FileData"}}, "crop", 1, 1]
+    asked = {"data": data, "fn_index": upload, "session_hash": "stranger", "trigger_id": 1}
+    httpx.post(f"{address}gradio_api/queue/join", json=asked).raise_for_status()
+    with httpx.stream("GET", f"{address}gradio_api/queue/data?session_hash=stranger", timeout=60) as answers:
+        answer = next(line for line in answers.iter_lines() if "process_completed" in line)
+    assert "was not uploaded by a user" in answer
+    assert secret.exists()
+
+
+@pytest.mark.skipif(not SCREENSHOTS, reason="Takes the README's pictures; set UNETLIFT_SCREENSHOTS to a folder to run it.")
+@pytest.mark.parametrize("mode", ["crop", "roll"])
+def test_the_pictures_of_the_readme(browser: "sync_api.Browser", cache: Path, mode: str) -> None:
+    """Over checkpoints/, or the folder that UNETLIFT_CHECKPOINTS names, as app-crop.png and app-roll.png."""
+    checkpoints = Path(os.environ.get("UNETLIFT_CHECKPOINTS", Path(__file__).parent.parent / "checkpoints"))
+    with served(checkpoints, cache) as address:
+        tab = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab.set_default_timeout(10 * PATIENCE)
+        tab.goto(address)
+        tab.wait_for_selector(".variant")
+        tab.locator(f'#mode input[value="{mode}"]').check()
+        # The curve's last line comes last of all.
+        last = tab.locator(".variant").last.get_attribute("data-variant")
+        tab.wait_for_selector(f'img.plot[alt*="mode {mode}"][alt*="{last}: "]')
+        tab.screenshot(path=Path(SCREENSHOTS) / f"app-{mode}.png")
+        tab.close()

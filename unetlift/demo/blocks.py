@@ -32,8 +32,8 @@ KEY = f"""
 <li><span class="word jumps">jumps</span> below 40 dB</li>
 <li><b>% agree</b> pixels whose label stays</li>
 </ul>
-<p class="key">Figures are computed on the networks' own probabilities, not on the pictures shown. Of pictures larger than
-{compare.SIDE} x {compare.SIDE} pixels the middle is taken.</p>
+<p class="key">Steady is not yet right: look at the answers too. Figures are computed on the networks' own probabilities, not on
+the pictures shown. Of pictures larger than {compare.SIDE} x {compare.SIDE} pixels the middle is taken.</p>
 """
 CURVE = "<h2>At every distance: shift PSNR against the shift</h2>"
 MODES = [("crop: a camera moves", "crop"), ("roll: wraps around", "roll")]
@@ -164,7 +164,7 @@ def _controls(names: list[str]) -> Controls:
 
 def _views(sight: gr.HTML) -> Views:
     about_mode = gr.HTML(elem_id="mode-words")
-    columns = gr.HTML(elem_id="columns")
+    columns = gr.HTML("<p>Asking the networks …</p>", elem_id="columns")
     with gr.Column(elem_id="curve"):
         gr.HTML(CURVE)
         plot = gr.HTML(elem_id="plot")
@@ -177,7 +177,8 @@ def _wire(page: Page, blocks: gr.Blocks, controls: Controls, views: Views) -> No
     example, upload, mode, dx, dy = controls
     drawn = [scene, views.sight, views.columns, views.about_mode]
     # `private` is a courtesy, not a lock: every event checks its arguments. One id means one computation at a time.
-    calm = {"api_visibility": "private", "concurrency_id": "shift", "concurrency_limit": 1, "show_progress_on": [views.columns]}
+    calm = {"api_visibility": "private", "concurrency_id": "shift", "concurrency_limit": 1, "show_progress": "minimal"}
+    calm |= {"show_progress_on": [views.columns]}
     begins = [
         blocks.load(page.choose, [scene, example, mode, dx, dy], drawn, **calm),
         example.input(page.choose, [scene, example, mode, dx, dy], drawn, trigger_mode="always_last", **calm),

@@ -33,7 +33,7 @@ POOLS = {
     "max+nearest": "max pooling, the usual",
     "max+unpool": "max pooling, maxima put back in place",
     "blur-3+bilinear": "blurs before it drops pixels",
-    "lift+lift": "a learned wavelet, which drops nothing",
+    "lift+lift": "a wavelet that drops nothing",
     "lift+lift@adaptive": "the wavelet, its grid follows the picture",
 }
 

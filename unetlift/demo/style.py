@@ -14,7 +14,8 @@ def theme() -> gr.themes.Base:
 CSS = """
 .gradio-container .html-container { --soft: color-mix(in srgb, var(--body-text-color) 76%, var(--body-background-fill));
   --line: color-mix(in srgb, var(--body-text-color) 18%, var(--body-background-fill)); }
-.gradio-container .main { padding: 14px 22px 28px !important; max-width: 1720px !important; margin: 0 auto !important; }
+.gradio-container .main { padding: 14px 22px 28px !important; margin: 0 auto !important;
+  max-width: clamp(1280px, calc(166.7vh - 137px), 1720px) !important; }  /* as wide as lets three pictures a column fit the screen */
 .gradio-container main, .gradio-container .html-container { padding: 0 !important; }
 .gradio-container figure { margin: 0; }
 .gradio-container p { margin: 0; }
@@ -35,7 +36,7 @@ figcaption { font-size: 11px; line-height: 1.3; padding-top: 2px; color: var(--s
 
 .variants { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: 0 10px; }
 .variant { --tone: var(--soft); display: grid; grid-row: span 7; grid-template-rows: subgrid; grid-template-columns: minmax(0, 1fr);
-           row-gap: 4px; margin-bottom: 10px;
+           row-gap: 4px; margin-bottom: 10px !important;
            border-style: solid; border-width: 5px 1px 1px; border-color: var(--tone) var(--line) var(--line);
            border-radius: 6px; padding: 7px 9px 8px; background: var(--background-fill-primary); }
 .variant h3 { font-size: 15px; line-height: 1.2; margin: 0; overflow-wrap: anywhere; }
@@ -50,8 +51,8 @@ figcaption { font-size: 11px; line-height: 1.3; padding-top: 2px; color: var(--s
 
 .jumps { --tone: #b3261e; } .wobbles { --tone: #945500; } .steady { --tone: #1f62a0; } .exact { --tone: #1b7237; }
 .dark .jumps { --tone: #ff8a80; } .dark .wobbles { --tone: #ffb74d; } .dark .steady { --tone: #7cb8f2; } .dark .exact { --tone: #6fd08c; }
-.gradio-container .key { font-size: 12px; line-height: 1.4; color: var(--soft); margin: 0 0 6px; padding: 0; list-style: none; }
-.gradio-container .key li { margin: 0 0 3px; padding: 0; list-style: none; }
+.gradio-container .key { font-size: 12px; line-height: 1.35; color: var(--soft); margin: 0 0 6px; padding: 0 !important; }
+.gradio-container .key li { margin: 0 0 3px !important; padding: 0; list-style: none; line-height: 1.5; color: var(--soft); }
 .key b { color: var(--body-text-color); font-weight: 600; }
 
 #curve h2 { font-size: 15px; margin: 8px 0 2px; }
