@@ -33,10 +33,23 @@ FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-PATIENCE = 30_000
+PATIENCE = 120_000
 """Milliseconds; a loaded machine takes its time, and a passing test never waits this long."""
 
-SERVE = "import sys; from pathlib import Path; from unetlift.demo import launch; launch(Path(sys.argv[1]))"
+SERVE = """
+import sys
+from pathlib import Path
+
+def tell(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        host = arguments[0] if event == "socket.getaddrinfo" else arguments[1][0]
+        if host not in (None, "127.0.0.1", "localhost", "::1"):
+            print(f"The server asked {host} for something.", file=sys.stderr, flush=True)
+
+sys.addaudithook(tell)
+from unetlift.demo import launch
+launch(Path(sys.argv[1]))
+"""
 NETWORKS = (
     {"down": "max", "up": "nearest"},
     {"down": "lift", "up": "lift", "phase": "adaptive", "padding_mode": "circular"},
@@ -64,7 +77,8 @@ def served(checkpoints: Path, cache: Path) -> Iterator[str]:
         yield found[0]
     finally:
         server.terminate()
-        server.communicate(timeout=20)
+        _, complaints = server.communicate(timeout=120)
+    assert [line for line in complaints.splitlines() if line.startswith("The server asked")] == []
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +125,8 @@ class Visit:
         return shown.inner_text()
 
 
-@pytest.fixture
-def visit(browser: "sync_api.Browser", address: str) -> Iterator[Visit]:
+@contextmanager
+def visiting(browser: "sync_api.Browser", address: str) -> Iterator[Visit]:
     """The page freshly loaded; at the end nobody else was asked and nothing was complained about."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     visit = Visit(context.new_page())
@@ -127,6 +141,12 @@ def visit(browser: "sync_api.Browser", address: str) -> Iterator[Visit]:
     context.close()
     assert hosts == {"127.0.0.1"}
     assert visit.complaints == []
+
+
+@pytest.fixture
+def visit(browser: "sync_api.Browser", address: str) -> Iterator[Visit]:
+    with visiting(browser, address) as visit:
+        yield visit
 
 
 def test_it_opens_on_an_example_with_figures(visit: Visit) -> None:
@@ -183,6 +203,19 @@ def test_a_picture_of_ones_own_can_be_uploaded_and_is_not_kept(visit: Visit, cac
     assert [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size] == []
 
 
+def test_two_visitors_do_not_see_each_others_pictures(visit: Visit, browser: "sync_api.Browser", address: str) -> None:
+    before = visit.figure(USUAL)
+    with visiting(browser, address) as other:
+        other.tab.get_by_label("coins").check()
+        theirs = other.wait_for_another(USUAL, before)
+        visit.tab.get_by_label("number input for dx, right").fill("0")
+        ours = visit.wait_for_another(USUAL, before)
+        other.tab.get_by_label("number input for dx, right").fill("0")
+        assert other.wait_for_another(USUAL, theirs) != ours
+        pictures = [v.tab.locator("#sight img").first.get_attribute("src") for v in (visit, other)]
+        assert pictures[0] != pictures[1]
+
+
 def test_a_file_that_is_no_picture_is_told_in_one_sentence(visit: Visit) -> None:
     before = visit.figure(USUAL)
     with visit.tab.expect_file_chooser() as chooser:
@@ -201,7 +234,7 @@ def test_a_file_of_the_server_is_neither_read_nor_removed(address: str, tmp_path
     data = [None, {"path": str(secret), "meta": {"_type": "gradio.FileData"}}, "crop", 1, 1]
     asked = {"data": data, "fn_index": upload, "session_hash": "stranger", "trigger_id": 1}
     httpx.post(f"{address}gradio_api/queue/join", json=asked).raise_for_status()
-    with httpx.stream("GET", f"{address}gradio_api/queue/data?session_hash=stranger", timeout=60) as answers:
+    with httpx.stream("GET", f"{address}gradio_api/queue/data?session_hash=stranger", timeout=120) as answers:
         answer = next(line for line in answers.iter_lines() if "process_completed" in line)
     assert "was not uploaded by a user" in answer
     assert secret.exists()

@@ -234,6 +234,13 @@ def test_a_public_host_is_refused(checkpoints: Path, host: str) -> None:
     one_sentence(caught.value, repr(host), "127.0.0.1")
 
 
+@pytest.mark.parametrize("port", [0, 99999, -1])
+def test_a_port_that_is_none_is_refused(checkpoints: Path, port: int) -> None:
+    with pytest.raises(UsageError) as caught:
+        demo.launch(checkpoints, port=port)
+    one_sentence(caught.value, str(port), "65535")
+
+
 def test_a_taken_port_is_one_sentence(checkpoints: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

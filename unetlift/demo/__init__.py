@@ -20,14 +20,16 @@ def launch(checkpoints: Path, host: str = "127.0.0.1", port: int | None = None, 
         open_browser: show the page.
 
     Raises:
-        UsageError: the folder holds no networks, the host is public, or the port is taken.
+        UsageError: the folder holds no networks, the host is public, or the port is taken or none.
         ModelFolderError: a network cannot be loaded.
     """
     _refuse_public(host)
+    if port is not None and not 1 <= port <= 65535:
+        raise UsageError(f"port is {port}; it is a whole number from 1 to 65535.")
     page = build(checkpoints)
     try:
         _, address, _ = page.launch(
-            server_name=host,
+            server_name=f"[{host}]" if ":" in host else host,
             server_port=port,
             inbrowser=open_browser,
             prevent_thread_lock=True,

@@ -113,7 +113,7 @@ def _column(result: Result, still: NDArray[np.float32], shift: Shift) -> str:
     )
     return (
         f'<article class="variant {kind}" aria-label="{name}" data-variant="{name}" data-psnr="{result.psnr:.4f}">'
-        f"<h3>{name.replace('@', '<wbr>@')}</h3><p class='about'>{escape(about(network))}</p>"
+        f"<h2>{name.replace('@', '<wbr>@')}</h2><p class='about'>{escape(about(network))}</p>"
         f'<p class="psnr" title="shift PSNR"><b>{figure}</b></p>'
         f'<p class="agreement"><span class="word">{says}</span> <b>{_percent(result.agreement)}</b> agree</p>'
         + "".join(pictures)

@@ -39,7 +39,7 @@ figcaption { font-size: 11px; line-height: 1.3; padding-top: 2px; color: var(--s
            row-gap: 4px; margin-bottom: 10px !important;
            border-style: solid; border-width: 5px 1px 1px; border-color: var(--tone) var(--line) var(--line);
            border-radius: 6px; padding: 7px 9px 8px; background: var(--background-fill-primary); }
-.variant h3 { font-size: 15px; line-height: 1.2; margin: 0; overflow-wrap: anywhere; }
+.variant h2 { font-size: 15px; line-height: 1.2; margin: 0; overflow-wrap: anywhere; }
 .variant .about { font-size: 11.5px; line-height: 1.3; color: var(--soft); }
 .variant .psnr, .variant .psnr b, .variant .psnr small { color: var(--tone); line-height: 1.05; white-space: nowrap; }
 .variant .psnr b { font-size: 38px; font-weight: 700; letter-spacing: -.03em; font-variant-numeric: tabular-nums; }
