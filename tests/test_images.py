@@ -106,3 +106,8 @@ def test_overlay_tints_only_what_has_a_class() -> None:
     pixels = np.full((1, 2, 3), 100, np.uint8)
     tinted = images.overlay(pixels, np.array([[0, 1]]), [(0, 0, 0), (200, 0, 0)])
     assert tinted.tolist() == [[[100, 100, 100], [150, 50, 50]]]
+
+
+def test_of_many_pages_the_first_is_read(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([GRADIENT, GRADIENT + 1]), photometric="minisblack")
+    np.testing.assert_array_equal(images.read_picture(tmp_path / "a.tif")[..., 0], GRADIENT)

@@ -32,7 +32,7 @@ def picture_files(folder: Path) -> list[Path]:
 
 
 def size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Height and width as displayed, from the header alone.
+    """Height and width as displayed, of the first page, before any pixel is decoded.
 
     Raises:
         PictureError: the file is no picture, or has more than `max_pixels`.
@@ -40,28 +40,32 @@ def size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     try:
         if path.suffix.lower() in (".tif", ".tiff"):
             with tifffile.TiffFile(path) as tiff:
-                height, width = tiff.pages[0].shape[:2]
-        else:
-            with Image.open(path) as header:
-                width, height = header.size
-                if header.getexif().get(0x0112, 1) >= 5:  # orientations that lie on their side
-                    width, height = height, width
+                return _capped(path, *tiff.pages[0].shape[:2], max_pixels)
+        with Image.open(path) as header:
+            height, width = _capped(path, header.height, header.width, max_pixels)
+            lies = header.getexif().get(0x0112, 1) >= 5  # reads all of a PNG, hence after the cap
+        return (width, height) if lies else (height, width)
+    except PictureError:
+        raise
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
         raise _unreadable(path, error) from error
+
+
+def _capped(path: Path, height: int, width: int, max_pixels: int) -> tuple[int, int]:
     if height * width > max_pixels:
         raise PictureError(f"{path} has {width} x {height} pixels; at most {max_pixels} are read.")
     return height, width
 
 
 def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Reads a picture upright, in its own depth, as (H, W, 1) or (H, W, 3) RGB; transparency is dropped.
+    """Reads a picture upright, in its own depth, as (H, W, 1) or (H, W, 3) RGB; of many pages the first; no transparency.
 
     Raises:
         PictureError: the file is no picture, has more than `max_pixels`, or a depth other than 8 or 16 bit or float.
     """
     size(path, max_pixels)
     try:
-        pixels = tifffile.imread(path) if path.suffix.lower() in (".tif", ".tiff") else _decode(path)
+        pixels = tifffile.imread(path, key=0) if path.suffix.lower() in (".tif", ".tiff") else _decode(path)
     except (OSError, ValueError, cv2.error, SyntaxError, RuntimeError) as error:
         raise _unreadable(path, error) from error
     if pixels.dtype == np.bool_:
@@ -114,14 +118,14 @@ def read_mask(path: Path) -> NDArray[np.uint16]:
 
 def write_mask(path: Path, labels: NDArray[np.integer], colours: Sequence[Sequence[int]]) -> None:
     """Writes (H, W) labels as a palette PNG: programs read the indices, people see the colours."""
-    image = Image.fromarray(labels.astype(np.uint8), mode=None)
+    image = Image.fromarray(labels.astype(np.uint8))
     image.putpalette([value for colour in colours for value in colour])
     image.save(path, format="PNG")
 
 
-def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Writes (H, W, 3) or (H, W) 8-bit pixels as PNG."""
-    Image.fromarray(pixels).save(path, format="PNG")
+def write_picture(target: Path | BytesIO, pixels: NDArray[np.uint8]) -> None:
+    """Writes (H, W, 3) or (H, W) 8-bit pixels as PNG, to a file or into memory."""
+    Image.fromarray(pixels).save(target, format="PNG")
 
 
 def to_float(pixels: Picture) -> NDArray[np.float32]:
