@@ -15,7 +15,7 @@ from unetlift.pools.phase import largest_phase, roll_each
 
 PAIRS = [(down, up, "haar") for down in DOWNS for up in ups_for(down)]
 PAIRS += [("lift", up, start) for start in ("lazy", "cdf53") for up in ups_for("lift", LiftOptions(start))]
-SIZES = (1, 1), (1, 2), (3, 1), (2, 2), (6, 8), (7, 9)
+SIZES = (1, 1), (1, 2), (3, 1), (6, 8), (7, 9)
 
 every_pair = pytest.mark.parametrize(("down", "up", "start"), PAIRS)
 every_phase = pytest.mark.parametrize("phase", PHASES)
@@ -61,8 +61,7 @@ def test_down_halves_rounding_up_and_up_restores_any_size(down, up, start):
 
 
 @every_pair
-@every_phase
-@pytest.mark.parametrize("padding_mode", ["circular", "reflect"])
+@pytest.mark.parametrize(("phase", "padding_mode"), [("adaptive", "circular"), ("fixed", "reflect")])
 def test_gradients_are_those_of_finite_differences(down, up, start, phase, padding_mode):
     pools = make(down, up, start, phase, padding_mode)
     x = noise(2, 2, 5, 4, seed=3).requires_grad_()
@@ -232,7 +231,7 @@ def test_two_inputs_in_turn_do_not_disturb_each_other(down, up, start, phase):
 @every_pair
 def test_four_threads_with_one_pair_give_the_bits_of_one(down, up, start):
     pools = make(down, up, start, phase="adaptive")
-    maps = [noise(1, 2, 5 + n % 3, 8 - n % 2, seed=n) for n in range(8)]
+    maps = [noise(1, 2, 5 + n % 3, 8 - n % 2, seed=n) for n in range(4)]
     with ThreadPoolExecutor(4) as threads:
         together = list(threads.map(lambda x: there_and_back(pools, x), maps))
     for x, result in zip(maps, together, strict=True):
