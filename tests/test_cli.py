@@ -124,7 +124,7 @@ FAULTS = {
     "an unknown key in a config": (["train", "--config", "{yaml}"], 2, "unknown key 'colour'"),
     "a bad number": (["train", "--data", "{cells}", "--out", "{out}", "--epochs", "0"], 2, "epochs is 0"),
     "too few pictures": (["train", "--data", "{cells}", "--out", "{out}", "--batch-size", "99"], 3, "fewer than batch_size 99"),
-    "too large a window": (["stability", "--model", "{model}", "--input", "{pictures}", "--out", "{out}", "--max-shift", "40"], 2, "40"),
+    "too large a window": (["stability", "--model={model}", "--input={pictures}", "--out", "{out}", "--max-shift=40"], 2, "is too small"),
 }
 
 
@@ -140,9 +140,13 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(fault: str, cells, model_f
 
 
 def test_config_files_give_defaults_and_flags_win(cells: Path, tmp_path: Path, capsys) -> None:
-    (tmp_path / "run.yaml").write_text(f"data: {cells}\nepochs: 0\nwidth: 4\ndown: avg\n")
-    code, _, err = _run(capsys, "train", "--config", tmp_path / "run.yaml", "--out", tmp_path / "out", "--up", "nothing", "--epochs", 1)
-    assert code == 2 and "'nothing' is unknown" in err  # so epochs 0 was overruled
+    (tmp_path / "run.yaml").write_text(f"data: {cells}\ndown: maxx\nup: nothing\n")
+    arguments = ["train", "--config", tmp_path / "run.yaml", "--out", tmp_path / "out"]
+    assert "'maxx' is unknown" in _run(capsys, *arguments)[2]
+    assert "'nothing' is unknown" in _run(capsys, *arguments, "--down", "max")[2]
+    (tmp_path / "run.yaml").write_text("epochs: 0\n")
+    code, _, err = _run(capsys, *arguments)
+    assert code == 2 and "epochs is 0" in err and _one_sentence(err)
 
 
 def test_data_scripts_convert_a_copy_or_say_why_not(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_killed_training_resumes_as_if_never_stopped(cells: Path, tmp_path: Pa
 def test_training_learns_and_lifting_still_reconstructs(cells: Path, tmp_path: Path) -> None:
     done = _run(cells, tmp_path / "run", 12, "--learning-rate=0.01", "--precision=float32")
     assert done.returncode == 0, done.stderr
-    with next((tmp_path / "run" / "metrics").glob("*.csv")).open() as file:
+    with next((tmp_path / "run" / "metrics").rglob("*.csv")).open() as file:
         loss = [float(row["train_loss"]) for row in csv.DictReader(file) if row["train_loss"]]
     assert loss[-1] < 0.6 * loss[0]
     model = from_pretrained(tmp_path / "run" / "best").double()

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ from unetlift.config import (
     AppConfig,
     CheckConfig,
     EvaluateConfig,
-    ModelsConfig,
     PredictConfig,
     StabilityConfig,
     TrainConfig,
@@ -39,7 +38,7 @@ def predict(config: PredictConfig) -> int:
     folder, output = Path(config.input), Path(config.output)
     total = len(batch.list_inputs(folder, output))
     predictor = load_predictor(config.model, config.device, config.precision)
-    with Progress(console=_stderr(), transient=True) as bar:
+    with Progress(console=_stderr(), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("predicting", total=total)
         outcomes = batch.predict_folder(predictor, folder, output, config.overlay, lambda _: bar.advance(task))
     failed = [outcome for outcome in outcomes if outcome.error]
@@ -78,18 +77,18 @@ def stability(config: StabilityConfig) -> int:
     from unetlift.predict import load_predictor
     from unetlift.stability import measure
 
-    networks = {folder: load_predictor(folder, config.device, "float32") for folder in config.model}
+    networks = [load_predictor(folder, config.device, "float32") for folder in config.model]
     found = images.picture_files(Path(config.input))
     if not found:
         raise UsageError(f"{config.input} has no pictures; it wants {', '.join(images.SUFFIXES)} files.")
     count = min(config.pictures or len(found), len(found))
     chosen = [found[k * len(found) // count] for k in range(count)]
-    multiple = max(network.model.config.stride for network in networks.values())
+    multiple = max(network.model.config.stride for network in networks)
     subjects = []
-    for folder, network in networks.items():
+    for folder, network in zip(config.model, networks, strict=True):
         settings, reports = network.model.config, {}
         for mode in config.modes:
-            watched = track(chosen, f"{settings.variant} {mode}", console=_stderr(), transient=True)
+            watched = track(chosen, f"{settings.variant} {mode}", console=_stderr(), transient=True, disable=not sys.stderr.isatty())
             pictures = (network.prepare(images.read_picture(path), path) for path in watched)
             reports[mode] = measure(network, pictures, mode, config.max_shift, multiple=multiple, margin=config.margin)
         subjects.append(report.Subject(settings.variant, folder, settings.padding_mode, reports))
@@ -113,7 +112,12 @@ def check(config: CheckConfig) -> int:
     return 0
 
 
-def models(config: ModelsConfig) -> int:
+@dataclass(frozen=True)
+class Nothing:
+    """A command without flags."""
+
+
+def models(config: Nothing) -> int:
     """List the downsamplers and the upsamplers that each can serve."""
     from unetlift.pools import DOWNS, ups_for
 
@@ -136,7 +140,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "evaluate": (EvaluateConfig, evaluate),
     "stability": (StabilityConfig, stability),
     "data check": (CheckConfig, check),
-    "models": (ModelsConfig, models),
+    "models": (Nothing, models),
     "app": (AppConfig, app),
 }
 

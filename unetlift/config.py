@@ -33,7 +33,7 @@ class NetworkConfig:
     """Everything that rebuilds a network.
 
     Attributes:
-        encoder: `plain`.
+        encoder: `plain`; other encoders are not there yet.
         depth: the number of downsamplings.
         width: channels of the first level, doubled per level.
         down: the downsampler: max, avg, stride, lift, blur-K, conv-blur-K or avg-blur-K with K = 1 to 7.
@@ -95,8 +95,8 @@ class ModelInfo:
     ignore_index: int | None = None
 
     def __post_init__(self) -> None:
-        if len(self.colours) != len(self.class_names):
-            raise UsageError(f"{len(self.colours)} colours are given for {len(self.class_names)} classes; give one each.")
+        if (given := len(self.colours)) != (wanted := len(self.class_names)):
+            raise UsageError(f"{given} colours are given for {wanted} classes; give one each.")
         bad = [c for c in self.colours if len(c) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in c)]
         if bad:
             raise UsageError(f"The colour {bad[0]} is not three whole numbers from 0 to 255.")
@@ -229,20 +229,10 @@ class StabilityConfig:
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """A data set to check.
-
-    Attributes:
-        data: the folder of pairs.
-        channels: that the network will want.
-    """
+    """A data set to check: the folder of pairs, and the channels that the network will want."""
 
     data: str
     channels: int = 3
-
-
-@dataclass(frozen=True)
-class ModelsConfig:
-    """Nothing to choose."""
 
 
 @dataclass(frozen=True)

@@ -9,23 +9,23 @@ class UnetliftError(Exception):
     exit_code = 2
 
 
-class UsageError(UnetliftError, ValueError):
+class UsageError(UnetliftError):
     """A name, number or combination that unetlift does not know."""
 
 
-class DataSetError(UnetliftError, ValueError):
+class DataSetError(UnetliftError):
     """A folder of pairs that cannot be trained on or measured as it stands."""
 
     exit_code = 3
 
 
-class PictureError(UnetliftError, ValueError):
+class PictureError(UnetliftError):
     """A file that cannot be read as a picture or mask, or written as one."""
 
     exit_code = 3
 
 
-class ModelFolderError(UnetliftError, ValueError):
+class ModelFolderError(UnetliftError):
     """A model folder with a missing, damaged or foreign file."""
 
 

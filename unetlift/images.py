@@ -45,8 +45,6 @@ def size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
             height, width = _capped(path, header.height, header.width, max_pixels)
             lies = header.getexif().get(0x0112, 1) >= 5  # reads all of a PNG, hence after the cap
         return (width, height) if lies else (height, width)
-    except PictureError:
-        raise
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
         raise _unreadable(path, error) from error
 

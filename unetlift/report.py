@@ -83,7 +83,7 @@ def as_json(subjects: list[Subject]) -> str:
 def plot(subjects: list[Subject]) -> Figure:
     """Mean shift PSNR against the shift's distance, a panel a mode, a line a network."""
     modes = list(subjects[0].reports)
-    figure = Figure(figsize=(5.6 * len(modes), 4.2), layout="constrained")
+    figure = Figure(figsize=(5.2 * len(modes) + 2.2, 4.2), layout="constrained")
     for axes, mode in zip(figure.subplots(1, len(modes), squeeze=False)[0], modes, strict=True):
         for subject, marker in zip(subjects, "osD^vPX*" * len(subjects), strict=False):
             curve = subject.reports[mode].by_shift()
@@ -93,7 +93,7 @@ def plot(subjects: list[Subject]) -> Figure:
         axes.set_ylabel("shift PSNR in dB")
         axes.set_title(mode)
         axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
     return figure
 
 

@@ -109,6 +109,10 @@ def still_frame(x: Map, mode: str, max_shift: int, multiple: int) -> Map:
 
 def _scene(x: Map, max_shift: int, multiple: int) -> Map:
     """A picture trimmed so that windows with a border of `max_shift` have sizes that are multiples."""
+    height, width = x.shape[2:]
+    if min(height, width) < 2 * max_shift + multiple:
+        least = f"{2 * max_shift + multiple} pixels: a window of {multiple} that moves by {max_shift}"
+        raise UsageError(f"A picture of {width} x {height} is too small; each side needs {least}.")
     frame = trim(x[..., max_shift : x.shape[2] - max_shift, max_shift : x.shape[3] - max_shift], multiple)
     top, left = (x.shape[2] - frame.shape[2]) // 2 - max_shift, (x.shape[3] - frame.shape[3]) // 2 - max_shift
     return x[..., top : top + frame.shape[2] + 2 * max_shift, left : left + frame.shape[3] + 2 * max_shift]

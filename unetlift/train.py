@@ -1,8 +1,10 @@
 """Training on Lightning: one task, exactly resumable; the only room with Lightning."""
 
 import json
+import logging
 import sys
 import time
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from unetlift.errors import DataSetError, UsageError
 from unetlift.losses import LIFT_WEIGHTS, lift_regularisers, segmentation_loss
 from unetlift.model import UNet
 from unetlift.runtime import choose_device, choose_precision
+
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it announces hardware that is absent, and a shop
 
 RESUME = Path("resume") / "last.ckpt"
 
@@ -125,7 +129,7 @@ def train(config: TrainConfig) -> Path:
         devices=1,
         max_epochs=config.epochs,
         precision="bf16-mixed" if dtype is torch.bfloat16 else "32-true",
-        logger=CSVLogger(run, name="metrics", version=""),
+        logger=CSVLogger(run, name="metrics"),
         callbacks=_callbacks(run),
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,
@@ -133,8 +137,12 @@ def train(config: TrainConfig) -> Path:
         log_every_n_steps=1,
     )
     resume_from = run / RESUME if config.resume and (run / RESUME).exists() else None
-    try:  # weights_only=False: the file is this machine's own; see docs on trust
-        trainer.fit(task, train_loader, val_loader, ckpt_path=resume_from, weights_only=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # of course, when resuming
+            warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning 2.6 under PyTorch 2.14
+            # weights_only=False: the file is this machine's own; docs/training.md says whom to trust
+            trainer.fit(task, train_loader, val_loader, ckpt_path=resume_from, weights_only=False)
     except SystemExit as stop:  # how Lightning answers Ctrl-C
         raise KeyboardInterrupt from stop
     return run
