@@ -40,7 +40,8 @@ def pad(x: Map, pads: Pads, mode: str) -> Padded:
     if mode == "circular":
         return _wrap(_wrap(x, top, bottom, dim=2), left, right, dim=3)
     if mode == "reflect" and (max(left, right) >= width or max(top, bottom) >= height):
-        rows, columns = _bounce(height, top, bottom, x.device), _bounce(width, left, right, x.device)
+        rows = source_index(height, top, bottom, mode, x.device)
+        columns = source_index(width, left, right, mode, x.device)
         return x.index_select(2, rows).index_select(3, columns)
     return F.pad(x, pads, mode=mode)
 
@@ -48,7 +49,7 @@ def pad(x: Map, pads: Pads, mode: str) -> Padded:
 def _wrap(x: Tensor, before: int, after: int, dim: int) -> Tensor:
     size = x.shape[dim]
     if max(before, after) > size:
-        return x.index_select(dim, torch.arange(-before, size + after, device=x.device) % size)
+        return x.index_select(dim, source_index(size, before, after, "circular", x.device))
     return _Wrap.apply(x, before, after, dim) if before or after else x
 
 
@@ -71,13 +72,15 @@ class _Wrap(torch.autograd.Function):
         return inner, None, None, None
 
 
-def _bounce(size: int, before: int, after: int, device: torch.device) -> Tensor:
-    """Indices of a reflection that goes to and fro as often as the pad needs (a single pixel repeats itself)."""
-    if size == 1:
-        return torch.zeros(before + 1 + after, dtype=torch.long, device=device)
+def source_index(size: int, before: int, after: int, mode: str, device: torch.device) -> Tensor:
+    """For each position of a padded axis the position in the map that it repeats; a reflection goes to and fro."""
+    index = torch.arange(-before, size + after, device=device)
+    if mode == "circular":
+        return index % size
+    if mode == "replicate" or size == 1:
+        return index.clamp(0, size - 1)
     period = 2 * (size - 1)
-    index = torch.arange(-before, size + after, device=device) % period
-    return torch.minimum(index, period - index)
+    return torch.minimum(index % period, period - index % period)
 
 
 class PaddedConv2d(nn.Conv2d):

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unetlift.convs import PaddedConv2d, pad
+from unetlift.convs import PaddedConv2d, pad, source_index
 from unetlift.pools.base import CENTRE, CORNER, Down, Trace, Up
 from unetlift.types import Band, Map
 
@@ -80,28 +80,49 @@ def blur(x: Dense, kernel: Tensor, before: int, size: tuple[int, int], padding_m
         size: even H and W; the output has half of them.
         padding_mode: how the map goes on beyond its border.
     """
-    taps, margin = kernel.shape[-1], before
-    if padding_mode != "zeros":  # zeros go inside the convolution, which saves the padded copy
-        bottom, right = (max(0, full - 2 - before + taps - have) for full, have in zip(size, x.shape[-2:], strict=True))
-        x, margin = pad(x, (before, right, before, bottom), padding_mode), 0
-    return _Subsample.apply(x, kernel.to(x.dtype), margin)[..., : size[0] // 2, : size[1] // 2]
+    return _Subsample.apply(x, kernel.to(x.dtype), before, size, padding_mode)
 
 
 class _Subsample(torch.autograd.Function):
-    """A depthwise convolution of stride 2 with a fixed kernel; its gradient is `insert_zeros`, its transpose."""
+    """A depthwise convolution of stride 2 with a fixed kernel; its gradient is `insert_zeros`, folded at the border."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, kernel: Tensor, margin: int) -> Tensor:
+    def forward(ctx, x: Tensor, kernel: Tensor, before: int, size: tuple[int, int], mode: str) -> Tensor:
         ctx.save_for_backward(kernel)
-        ctx.margin, ctx.size, ctx.dtype = margin, x.shape[-2:], x.dtype
-        return F.conv2d(x, kernel, stride=2, padding=margin, groups=x.shape[1])
+        ctx.have, ctx.after = x.shape[-2:], _reach(x, kernel.shape[-1], before, size)
+        ctx.before, ctx.mode, ctx.dtype = before, mode, x.dtype
+        bottom, right = ctx.after
+        if mode == "zeros" and max(ctx.after) <= before:  # inside the convolution, which saves the padded copy
+            y = F.conv2d(x, kernel, stride=2, padding=before, groups=x.shape[1])
+            return y[..., : size[0] // 2, : size[1] // 2]
+        return F.conv2d(pad(x, (before, right, before, bottom), mode), kernel, stride=2, groups=x.shape[1])
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
-        (kernel,), margin = ctx.saved_tensors, ctx.margin
-        sizes = zip(ctx.size, grad.shape[-2:], strict=True)
-        unread = [full + 2 * margin - 2 * (half - 1) - kernel.shape[-1] for full, half in sizes]
-        return insert_zeros(grad, kernel, margin, unread).to(ctx.dtype), None, None
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (kernel,) = ctx.saved_tensors
+        full = [ctx.before + have + after for have, after in zip(ctx.have, ctx.after, strict=True)]
+        unread = [size - 2 * (half - 1) - kernel.shape[-1] for size, half in zip(full, grad.shape[-2:], strict=True)]
+        spread = insert_zeros(grad, kernel, 0, unread)
+        for dim, have, after in zip((2, 3), ctx.have, ctx.after, strict=True):
+            spread = _fold(spread, dim, have, ctx.before, after, ctx.mode)
+        return spread.to(ctx.dtype), None, None, None, None
+
+
+def _reach(x: Tensor, taps: int, before: int, size: tuple[int, int]) -> tuple[int, int]:
+    """How far the last windows reach beyond the map's bottom and right."""
+    bottom, right = (max(0, full - 2 - before + taps - have) for full, have in zip(size, x.shape[-2:], strict=True))
+    return bottom, right
+
+
+def _fold(grad: Tensor, dim: int, have: int, before: int, after: int, mode: str) -> Tensor:
+    """The gradient of padding along one axis: what came from beyond the border goes back to where it was read."""
+    inner = grad.narrow(dim, before, have)
+    if mode != "zeros":
+        source = source_index(have, before, after, mode, grad.device)
+        for start, length in ((0, before), (before + have, after)):
+            if length:
+                inner.index_add_(dim, source.narrow(0, start, length), grad.narrow(dim, start, length).clone())
+    return inner
 
 
 def insert_zeros(y: Band, kernel: Tensor, margin: int, unread: list[int]) -> Map:
