@@ -36,18 +36,17 @@ def _weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 def test_a_killed_training_resumes_as_if_never_stopped(cells: Path, tmp_path: Path) -> None:
-    whole = _run(cells, tmp_path / "whole", 5)
+    whole = _run(cells, tmp_path / "whole", 12)
     assert whole.returncode == 0, whole.stderr
-    process = subprocess.Popen(_command(cells, tmp_path / "cut", 5), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(_command(cells, tmp_path / "cut", 12), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     for line in process.stdout:
-        if line.startswith("epoch 2/5"):
+        if line.startswith("epoch 2/12"):
             break
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    assert not list((tmp_path / "cut").rglob("*.part"))
     from_pretrained(tmp_path / "cut" / "last")  # whole, although the process died
-    resumed = _run(cells, tmp_path / "cut", 5, "--resume")
+    resumed = _run(cells, tmp_path / "cut", 12, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     ours, theirs = _weights(tmp_path / "cut"), _weights(tmp_path / "whole")
     assert ours.keys() == theirs.keys()
@@ -56,7 +55,7 @@ def test_a_killed_training_resumes_as_if_never_stopped(cells: Path, tmp_path: Pa
     for folder in ("best", "last"):
         files = [tmp_path / run / folder / "model.safetensors" for run in ("cut", "whole")]
         assert files[0].read_bytes() == files[1].read_bytes()
-    assert "epoch 1/5" not in resumed.stdout and "epoch 5/5" in resumed.stdout
+    assert "epoch 1/12" not in resumed.stdout and "epoch 12/12" in resumed.stdout
 
 
 def test_training_learns_and_lifting_still_reconstructs(cells: Path, tmp_path: Path) -> None:

@@ -35,17 +35,26 @@ def numbered(classes: int) -> ModelInfo:
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Lets `write` fill a temporary file beside `path`, then puts it in place; on failure nothing is left behind."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    part = Path(name)
+    write_together({path: write})
+
+
+def write_together(files: dict[Path, Callable[[Path], None]]) -> None:
+    """The same for files that belong to each other: all are on the disk before the first takes its place."""
+    parts: dict[Path, Path] = {}
     try:
-        write(part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.chmod(0o644)
-        part.replace(path)
+        for path, write in files.items():
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+            os.close(handle)
+            parts[path] = part = Path(name)
+            write(part)
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.chmod(0o644)
+        for path, part in parts.items():
+            part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        for part in parts.values():
+            part.unlink(missing_ok=True)
 
 
 def save(model: nn.Module, folder: Folder, info: ModelInfo | None = None, card: str | None = None) -> None:
@@ -64,9 +73,8 @@ def save(model: nn.Module, folder: Folder, info: ModelInfo | None = None, card: 
         "weights_sha256": hashlib.sha256(data).hexdigest(),
     }
     card = card or f"# {model.config.variant}\n\nA U-Net made with unetlift; `unetlift.from_pretrained` loads it.\n"
-    write_atomically(folder / WEIGHTS, lambda part: _write(part, data))
-    write_atomically(folder / CONFIG, lambda part: _write(part, (json.dumps(config, indent=2) + "\n").encode()))
-    write_atomically(folder / CARD, lambda part: _write(part, card.encode()))
+    contents = {WEIGHTS: data, CONFIG: (json.dumps(config, indent=2) + "\n").encode(), CARD: card.encode()}
+    write_together({folder / name: lambda part, content=content: _write(part, content) for name, content in contents.items()})
 
 
 def _write(path: Path, data: bytes) -> None:
