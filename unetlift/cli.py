@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from unetlift.config import (
+from unetlift.commands import (
     AppConfig,
     CheckConfig,
     EvaluateConfig,

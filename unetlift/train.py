@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from unetlift import checkpoint, data
-from unetlift.config import ModelInfo, TrainConfig
+from unetlift.commands import TrainConfig
+from unetlift.config import ModelInfo
 from unetlift.errors import DataSetError, UsageError
 from unetlift.losses import LIFT_WEIGHTS, lift_regularisers, segmentation_loss
 from unetlift.model import UNet

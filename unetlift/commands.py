@@ -1,0 +1,156 @@
+"""The frozen dataclasses that are the flags of the commands, one a command."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from unetlift.config import NetworkConfig, at_least
+from unetlift.errors import UsageError
+
+Precision = Literal["auto", "float32", "bf16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training for segmentation.
+
+    Attributes:
+        data: the folder of pairs.
+        out: the folder of the run; made anew unless `resume`.
+        resume: go on from the run's last finished epoch.
+        network: the network.
+        epochs: passes over the training split.
+        batch_size: crops a step.
+        crop: side of the square training crop in pixels.
+        learning_rate: the peak of the one-cycle schedule.
+        weight_decay: of AdamW.
+        loss: ce, dice, focal, or names joined by +.
+        lift_penalty: weight of the lifting regularisers, as a share of the paper's 0.01 and 0.1.
+        seed: of weights, order and augmentation.
+        workers: processes that read pictures.
+        precision: auto (bf16 where the processor has it), float32 or bf16.
+        device: auto, cpu, cuda or mps.
+        val_fraction: share of train taken for validation, by a hash of the name, where there is no val split.
+    """
+
+    data: str
+    out: str
+    resume: bool = False
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    epochs: int = 40
+    batch_size: int = 8
+    crop: int = 128
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+    loss: str = "ce+dice"
+    lift_penalty: float = 0.1
+    seed: int = 0
+    workers: int = 1
+    precision: Precision = "auto"
+    device: Device = "auto"
+    val_fraction: float = 0.15
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "epochs", "batch_size", "crop")
+        at_least(0, self, "learning_rate", "weight_decay", "lift_penalty", "seed", "workers")
+        if not 0 < self.val_fraction < 1:
+            raise UsageError(f"val_fraction is {self.val_fraction}; it lies between 0 and 1.")
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """One folder of pictures through one network.
+
+    Attributes:
+        model: the model folder.
+        input: the folder of pictures, at any depth.
+        output: an empty or new folder for masks/ and overlays/.
+        overlay: also write the pictures tinted by class.
+        precision: auto (bf16 where the processor has it), float32 or bf16.
+        device: auto, cpu, cuda or mps.
+    """
+
+    model: str
+    input: str
+    output: str
+    overlay: bool = False
+    precision: Precision = "auto"
+    device: Device = "auto"
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """The accuracy of one network on one split.
+
+    Attributes:
+        model: the model folder.
+        data: the folder of pairs.
+        split: train, val or test.
+        json: a file for the figures, or none.
+        precision: auto (bf16 where the processor has it), float32 or bf16.
+        device: auto, cpu, cuda or mps.
+    """
+
+    model: str
+    data: str
+    split: Literal["train", "val", "test"] = "test"
+    json: str | None = None
+    precision: Precision = "auto"
+    device: Device = "auto"
+
+
+@dataclass(frozen=True)
+class StabilityConfig:
+    """The shift stability of some networks on a folder of pictures.
+
+    Attributes:
+        model: a model folder; give the flag again for each further network.
+        input: the folder of pictures.
+        out: a folder for stability.json, stability.md and stability.png.
+        mode: roll (circular), crop (a window moves over the picture), or both.
+        max_shift: in pixels.
+        margin: pixels left out along the frame under crop.
+        pictures: measure on so many pictures, spread evenly over the folder; 0 for all.
+        device: auto, cpu, cuda or mps.
+    """
+
+    model: tuple[str, ...]
+    input: str
+    out: str
+    mode: Literal["roll", "crop", "both"] = "both"
+    max_shift: int = 8
+    margin: int = 16
+    pictures: int = 0
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "max_shift")
+        at_least(0, self, "margin", "pictures")
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The modes to measure."""
+        return ("roll", "crop") if self.mode == "both" else (self.mode,)
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """A data set to check: the folder of pairs, and the channels that the network will want."""
+
+    data: str
+    channels: int = 3
+
+
+@dataclass(frozen=True)
+class AppConfig:
+    """The app.
+
+    Attributes:
+        checkpoints: a folder of model folders.
+        host: the address to listen on.
+        port: the port to listen on; by default the first free one from 7860 on.
+    """
+
+    checkpoints: str = "checkpoints"
+    host: str = "127.0.0.1"
+    port: int | None = None
