@@ -5,9 +5,9 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_HOMES = {"UNet": "model", "from_pretrained": "model", "pool_pair": "pools", "LiftOptions": "pools"}
+_HOMES = {"UNet": "model", "from_pretrained": "model", "anchored": "model", "pool_pair": "pools", "LiftOptions": "pools"}
 
-__all__ = ["LiftOptions", "UNet", "from_pretrained", "pool_pair", "stability"]
+__all__ = ["LiftOptions", "UNet", "anchored", "from_pretrained", "pool_pair", "stability"]
 
 
 def __getattr__(name: str) -> Any:

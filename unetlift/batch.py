@@ -12,11 +12,12 @@ from unetlift.predict import Predictor
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one picture: its mask's path, or why there is none."""
+    """What became of one picture: its mask's path, or why there is none; and a word on its anchor, if one was wanted."""
 
     picture: Path
     mask: Path | None
     error: str | None
+    note: str | None = None
 
 
 def list_inputs(folder: Path, output: Path) -> list[Path]:
@@ -50,7 +51,7 @@ def output_names(pictures: list[Path], folder: Path) -> dict[Path, Path]:
 
 
 def predict_folder(
-    predictor: Predictor, folder: Path, output: Path, overlays: bool, done: Callable[[Outcome], None]
+    predictor: Predictor, folder: Path, output: Path, overlays: bool, done: Callable[[Outcome], None], anchor: str = "none"
 ) -> list[Outcome]:
     """Predicts every picture below `folder`; each mask is written as soon as it is known, whole or not at all.
 
@@ -60,16 +61,18 @@ def predict_folder(
         output: gets masks/ (palette PNGs of class indices) and, where asked for, overlays/.
         overlays: also write the pictures tinted by class.
         done: called after each picture.
+        anchor: what the sampling grid is tied to; `track` takes the pictures for the frames of one sequence.
 
     Returns:
         One outcome a picture, in order.
     """
     outcomes, colours = [], predictor.info.colours
-    names = output_names(list_inputs(folder, output), folder)
+    names, ask = output_names(list_inputs(folder, output), folder), predictor.anchored(anchor)
     for picture, name in names.items():
         try:
             pixels = images.read_picture(picture)
-            labels = predictor.predict(pixels, picture).labels
+            prediction = predictor.predict(pixels, picture, ask)
+            labels = prediction.labels
         except PictureError as error:
             outcomes.append(Outcome(picture, None, str(error)))
         else:
@@ -78,7 +81,7 @@ def predict_folder(
             if overlays:
                 tinted = images.overlay(pixels, labels, colours)
                 _place(output / "overlays" / name, lambda part, tinted=tinted: images.write_picture(part, tinted))
-            outcomes.append(Outcome(picture, mask, None))
+            outcomes.append(Outcome(picture, mask, None, prediction.anchoring.note))
         done(outcomes[-1])
     return outcomes
 

@@ -72,7 +72,10 @@ def save(model: nn.Module, folder: Folder, info: ModelInfo | None = None, card: 
         "info": asdict(info or numbered(model.config.classes)),
         "weights_sha256": hashlib.sha256(data).hexdigest(),
     }
-    card = card or f"# {model.config.variant}\n\nA U-Net made with unetlift; `unetlift.from_pretrained` loads it.\n"
+    card = card or (
+        f"# {model.config.variant}\n\nA U-Net made with unetlift; `unetlift.from_pretrained` loads it.\n\n"
+        f"Its stride is {model.config.stride}: what an anchor wants to know.\n"
+    )
     contents = {WEIGHTS: data, CONFIG: (json.dumps(config, indent=2) + "\n").encode(), CARD: card.encode()}
     write_together({folder / name: lambda part, content=content: _write(part, content) for name, content in contents.items()})
 

@@ -40,10 +40,13 @@ def predict(config: PredictConfig) -> int:
     predictor = load_predictor(config.model, config.device, config.precision)
     with Progress(console=_stderr(), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("predicting", total=total)
-        outcomes = batch.predict_folder(predictor, folder, output, config.overlay, lambda _: bar.advance(task))
+        outcomes = batch.predict_folder(predictor, folder, output, config.overlay, lambda _: bar.advance(task), config.anchor)
     failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
         print(f"unetlift: {outcome.error}", file=sys.stderr)
+    for outcome in outcomes:
+        if outcome.note:
+            print(f"{outcome.picture}: anchor: {outcome.note}")
     print(f"{output}: {total - len(failed)} of {total} pictures predicted.")
     return SOME_FAILED if failed else 0
 
@@ -58,7 +61,7 @@ def evaluate(config: EvaluateConfig) -> int:
     from unetlift.predict import load_predictor
 
     predictor = load_predictor(config.model, config.device, config.precision)
-    result = evaluation.evaluate(predictor, Path(config.data), config.split)
+    result = evaluation.evaluate(predictor, Path(config.data), config.split, config.anchor)
     for name, iou in result.iou.items():
         print(f"{name:<16} IoU {'absent' if iou is None else f'{iou:.4f}'}")
     print(f"{'mean':<16} IoU {result.miou:.4f}, pixel accuracy {result.pixel_accuracy:.4f}, {result.pictures} pictures of {result.split}")
@@ -86,12 +89,16 @@ def stability(config: StabilityConfig) -> int:
     multiple = max(network.model.config.stride for network in networks)
     subjects = []
     for folder, network in zip(config.model, networks, strict=True):
-        settings, reports = network.model.config, {}
-        for mode in config.modes:
-            watched = track(chosen, f"{settings.variant} {mode}", console=_stderr(), transient=True, disable=not sys.stderr.isatty())
-            pictures = (network.prepare(images.read_picture(path), path) for path in watched)
-            reports[mode] = measure(network, pictures, mode, config.max_shift, multiple=multiple, margin=config.margin)
-        subjects.append(report.Subject(settings.variant, folder, settings.padding_mode, reports))
+        settings = network.model.config
+        for anchor in config.anchors:
+            reports = {}
+            for mode in config.modes:
+                words = f"{settings.variant} {anchor} {mode}"
+                watched = track(chosen, words, console=_stderr(), transient=True, disable=not sys.stderr.isatty())
+                pictures = (network.prepare(images.read_picture(path), path) for path in watched)
+                ask = network.anchored(anchor, "circular" if mode == "roll" else "reflect")
+                reports[mode] = measure(ask, pictures, mode, config.max_shift, multiple=multiple, margin=config.margin)
+            subjects.append(report.Subject(settings.variant, folder, settings.padding_mode, reports, anchor))
     report.write(subjects, Path(config.out))
     for table in report.tables(subjects):
         Console().print(table)

@@ -8,6 +8,7 @@ from unetlift.errors import UsageError
 
 Precision = Literal["auto", "float32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Anchor = Literal["none", "landmark", "track", "subpixel"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class PredictConfig:
         input: the folder of pictures, at any depth.
         output: an empty or new folder for masks/ and overlays/.
         overlay: also write the pictures tinted by class.
+        anchor: what the sampling grid is tied to: none (the frame's corner), landmark, subpixel, or track, which takes
+            the pictures, in the order of their names, for the frames of one sequence.
         precision: auto (bf16 where the processor has it), float32 or bf16.
         device: auto, cpu, cuda or mps.
     """
@@ -74,6 +77,7 @@ class PredictConfig:
     input: str
     output: str
     overlay: bool = False
+    anchor: Anchor = "none"
     precision: Precision = "auto"
     device: Device = "auto"
 
@@ -86,6 +90,7 @@ class EvaluateConfig:
         model: the model folder.
         data: the folder of pairs.
         split: train, val or test.
+        anchor: what the sampling grid is tied to: none (the frame's corner), landmark or subpixel.
         json: a file for the figures, or none.
         precision: auto (bf16 where the processor has it), float32 or bf16.
         device: auto, cpu, cuda or mps.
@@ -94,6 +99,7 @@ class EvaluateConfig:
     model: str
     data: str
     split: Literal["train", "val", "test"] = "test"
+    anchor: Literal["none", "landmark", "subpixel"] = "none"
     json: str | None = None
     precision: Precision = "auto"
     device: Device = "auto"
@@ -107,7 +113,9 @@ class StabilityConfig:
         model: a model folder; give the flag again for each further network.
         input: the folder of pictures.
         out: a folder for stability.json, stability.md and stability.png.
-        mode: roll (circular), crop (a window moves over the picture), or both.
+        mode: roll (circular), crop (a window moves over the picture), subpixel (by eighths), or both: roll and crop.
+        anchor: none, landmark, subpixel or track; give the flag again to measure every network with each (without it:
+            none). Under roll pictures are rolled into place, otherwise padded.
         max_shift: in pixels.
         margin: pixels left out along the frame under crop.
         pictures: measure on so many pictures, spread evenly over the folder; 0 for all.
@@ -117,7 +125,8 @@ class StabilityConfig:
     model: tuple[str, ...]
     input: str
     out: str
-    mode: Literal["roll", "crop", "both"] = "both"
+    mode: Literal["roll", "crop", "subpixel", "both"] = "both"
+    anchor: tuple[Anchor, ...] = ()
     max_shift: int = 8
     margin: int = 16
     pictures: int = 0
@@ -126,6 +135,11 @@ class StabilityConfig:
     def __post_init__(self) -> None:
         at_least(1, self, "max_shift")
         at_least(0, self, "margin", "pictures")
+
+    @property
+    def anchors(self) -> tuple[str, ...]:
+        """What to tie every network's grid to, one after the other."""
+        return self.anchor or ("none",)
 
     @property
     def modes(self) -> tuple[str, ...]:

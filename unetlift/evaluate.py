@@ -35,7 +35,7 @@ class Accuracy:
         return sum(present) / len(present)
 
 
-def evaluate(predictor: Predictor, folder: Path, split: str, done: Callable[[], None] = lambda: None) -> Accuracy:
+def evaluate(predictor: Predictor, folder: Path, split: str, anchor: str = "none", done: Callable[[], None] = lambda: None) -> Accuracy:
     """Predicts a split's pictures whole and counts.
 
     Raises:
@@ -48,9 +48,10 @@ def evaluate(predictor: Predictor, folder: Path, split: str, done: Callable[[], 
         theirs, ours = ", ".join(info.class_names), ", ".join(predictor.info.class_names)
         raise UsageError(f"{folder} has the classes {theirs}, but the network knows {ours}; evaluate it on data of its own classes.")
     confusion = MulticlassConfusionMatrix(len(info.class_names), ignore_index=info.ignore_index)
+    ask = predictor.anchored(anchor)
     for pair in pairs:
         picture, labels = data.load_pair(pair, info, predictor.channels)
-        predicted = torch.from_numpy(predictor.predict(picture, pair.image).labels)
+        predicted = torch.from_numpy(predictor.predict(picture, pair.image, ask).labels)
         confusion.update(predicted[None], torch.from_numpy(labels).long()[None])
         done()
     counts = confusion.compute().double()

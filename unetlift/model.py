@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -9,10 +11,12 @@ import torch
 from torch import nn
 
 from unetlift import checkpoint
+from unetlift.anchor import Anchored
 from unetlift.config import ModelInfo, NetworkConfig
 from unetlift.encoders import PlainEncoder
 from unetlift.encoders.plain import Block
 from unetlift.pools import LiftOptions, Trace, pool_pair
+from unetlift.pools.phase import on_even_grid
 from unetlift.types import Map, Output
 
 
@@ -53,6 +57,20 @@ class UNet(nn.Module):
             y = self.blocks[level](torch.cat((features[level], raised), 1))
         return self.head(y), traces
 
+    def on_fixed_grid(self) -> UNet:
+        """The network with fixed phases, sharing these weights; a network without adaptive phases is itself.
+
+        An anchor decides where the grid lies, once for all levels; phases would decide it again on each of them, by
+        norms that whatever enters the frame can turn.
+        """
+        if self.config.phase == "fixed":
+            return self
+        twin = deepcopy(self, {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())})
+        twin.config = replace(self.config, phase="fixed")
+        twin.encoder.downs = nn.ModuleList(on_even_grid(down) for down in twin.encoder.downs)
+        twin.ups = nn.ModuleList(on_even_grid(up) for up in twin.ups)
+        return twin
+
     def save_pretrained(self, folder: str | PathLike[str], info: ModelInfo | None = None, card: str | None = None) -> None:
         """Writes a model folder (config.json, model.safetensors, README.md), each file whole or not at all.
 
@@ -62,6 +80,20 @@ class UNet(nn.Module):
             card: the text of README.md; by default a short one.
         """
         checkpoint.save(self, folder, info, card)
+
+
+def anchored(model: UNet, mode: str = "landmark", placing: str = "reflect") -> Anchored:
+    """The network with its sampling grid tied to the scene; see `unetlift.anchor.Anchored`.
+
+    Adaptive phases give way to the anchor, except where the picture is rolled into place, which settles them too.
+
+    Args:
+        model: the network; it stays as it is, and its weights are shared.
+        mode: none, landmark, track or subpixel.
+        placing: reflect, replicate, context or circular.
+    """
+    network = model if mode == "none" or placing == "circular" else model.on_fixed_grid()
+    return Anchored(network, model.config.stride, mode, placing)
 
 
 def from_pretrained(folder: str | PathLike[str]) -> UNet:

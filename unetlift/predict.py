@@ -1,5 +1,6 @@
 """Runs a network on a picture: array in, Prediction out."""
 
+from copy import copy
 from dataclasses import dataclass
 from os import PathLike
 
@@ -8,17 +9,24 @@ import torch
 from numpy.typing import NDArray
 
 from unetlift import images, transforms
+from unetlift.anchor import Anchored, Anchoring
 from unetlift.config import ModelInfo
-from unetlift.model import load
+from unetlift.model import anchored, load
 from unetlift.runtime import choose_device, choose_precision
 from unetlift.types import Map
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of a picture: class probabilities as (classes, H, W) float32."""
+    """What a network says of a picture.
+
+    Attributes:
+        probabilities: (classes, H, W) float32.
+        anchoring: what the picture was anchored to, or why it was not.
+    """
 
     probabilities: NDArray[np.float32]
+    anchoring: Anchoring = Anchoring(None, None)
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -59,9 +67,20 @@ class Predictor:
             logits = self.model(x.contiguous(memory_format=torch.channels_last))
         return logits.float().softmax(1)
 
-    def predict(self, picture: images.Picture, name: object = "The picture") -> Prediction:
-        """Class probabilities of one (H, W, C) picture of any size."""
-        return Prediction(self(self.prepare(picture, name))[0].cpu().numpy())
+    def anchored(self, mode: str, placing: str = "reflect") -> Anchored:
+        """This predictor with its sampling grid tied to the scene; see `unetlift.anchored`.
+
+        With the mode `track` it serves one sequence of pictures.
+        """
+        network = anchored(self.model, mode, placing)
+        twin = copy(self)
+        twin.model = network.function
+        return Anchored(twin, network.stride, mode, placing)
+
+    def predict(self, picture: images.Picture, name: object = "The picture", ask: Anchored | None = None) -> Prediction:
+        """Class probabilities of one (H, W, C) picture of any size, by what `anchored` gave, or unanchored."""
+        probabilities, (anchoring,) = (ask or Anchored(self, 1, "none")).answer(self.prepare(picture, name))
+        return Prediction(probabilities[0].cpu().numpy(), anchoring)
 
 
 def load_predictor(folder: str | PathLike[str], device: str = "auto", precision: str = "auto") -> Predictor:

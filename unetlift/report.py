@@ -11,22 +11,28 @@ from rich.table import Table
 from unetlift.checkpoint import write_atomically
 from unetlift.stability import CEILING, StabilityReport
 
-HEADS = ("variant", "padding", "mean dB", "worst dB", "label agreement")
+HEADS = ("variant", "padding", "anchor", "mean dB", "worst dB", "label agreement")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A measured network: its variant, where it came from, its padding, and its reports by mode."""
+    """A measured network: its variant, where it came from, its padding, its reports by mode, and its anchor."""
 
     name: str
     folder: str
     padding_mode: str
     reports: dict[str, StabilityReport]
+    anchor: str = "none"
+
+    @property
+    def title(self) -> str:
+        """The variant, with its anchor where it has one."""
+        return self.name if self.anchor == "none" else f"{self.name}, {self.anchor}"
 
     def row(self, mode: str) -> list[str]:
         """The cells under `HEADS`."""
         report = self.reports[mode]
-        return [self.name, self.padding_mode, decibels(report.mean), decibels(report.worst), f"{100 * report.agreement:.2f} %"]
+        return [self.name, self.padding_mode, self.anchor, decibels(report.mean), decibels(report.worst), f"{100 * report.agreement:.2f} %"]
 
 
 def decibels(value: float) -> str:
@@ -40,8 +46,10 @@ def conditions(report: StabilityReport) -> str:
     how = {
         "roll": "the picture moves circularly; a network without circular padding is judged mostly by the seam",
         "crop": f"a window moves over the picture; {report.margin} pixels of margin left out",
+        "subpixel": f"the picture is resampled; {report.margin} pixels of margin left out",
     }[report.mode]
-    return f"{how}. Shifts of 1 to {report.max_shift} pixels, {count} pictures, R = {report.range:g}."
+    distance = "1/8 to 7/8 of a pixel" if report.mode == "subpixel" else f"1 to {report.max_shift} pixels"
+    return f"{how}. Shifts of {distance}, {count} pictures, R = {report.range:g}."
 
 
 def tables(subjects: list[Subject]) -> list[Table]:
@@ -50,7 +58,7 @@ def tables(subjects: list[Subject]) -> list[Table]:
     for mode, report in subjects[0].reports.items():
         table = Table(title=f"Shift stability under {mode}", caption=conditions(report), caption_justify="left")
         for head in HEADS:
-            table.add_column(head, justify="left" if head in HEADS[:2] else "right", no_wrap=head != HEADS[-1])
+            table.add_column(head, justify="left" if head in HEADS[:3] else "right", no_wrap=head != HEADS[-1])
         for subject in subjects:
             table.add_row(*subject.row(mode))
         drawn.append(table)
@@ -61,7 +69,7 @@ def markdown(subjects: list[Subject]) -> str:
     """The same tables as Markdown."""
     parts = []
     for mode, report in subjects[0].reports.items():
-        rows = [list(HEADS), ["---"] * 2 + ["---:"] * 3, *(subject.row(mode) for subject in subjects)]
+        rows = [list(HEADS), ["---"] * 3 + ["---:"] * 3, *(subject.row(mode) for subject in subjects)]
         lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
         parts.append(f"**{mode}**: {conditions(report)}\n\n{lines}\n")
     return "\n".join(parts)
@@ -76,7 +84,8 @@ def as_json(subjects: list[Subject]) -> str:
             | asdict(report)
             for mode, report in subject.reports.items()
         }
-        out.append({"name": subject.name, "folder": subject.folder, "padding_mode": subject.padding_mode, "reports": reports})
+        about = {"name": subject.name, "folder": subject.folder, "padding_mode": subject.padding_mode, "anchor": subject.anchor}
+        out.append(about | {"reports": reports})
     return json.dumps({"psnr_ceiling": CEILING, "subjects": out}, indent=1, allow_nan=False) + "\n"
 
 
@@ -87,7 +96,7 @@ def plot(subjects: list[Subject]) -> Figure:
     for axes, mode in zip(figure.subplots(1, len(modes), squeeze=False)[0], modes, strict=True):
         for subject, marker in zip(subjects, "osD^vPX*" * len(subjects), strict=False):
             curve = subject.reports[mode].by_shift()
-            axes.plot(list(curve), list(curve.values()), marker=marker, label=subject.name)
+            axes.plot(list(curve), list(curve.values()), marker=marker, label=subject.title)
         axes.set_xlabel("shift in pixels")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel("shift PSNR in dB")

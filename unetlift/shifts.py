@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 
+from unetlift.convs.padded import pad
 from unetlift.errors import UsageError
 from unetlift.types import Features, Map
 
@@ -13,6 +14,17 @@ class Shift(NamedTuple):
 
     dy: int
     dx: int
+
+
+class Fraction(NamedTuple):
+    """How far the content moves: down and to the right, in pixels and parts of a pixel, each below 1 in size."""
+
+    dy: float
+    dx: float
+
+
+LOBES = 4
+"""Of the windowed sinc that resamples, on either side: it reaches so many pixels far."""
 
 
 class Moved(NamedTuple):
@@ -58,6 +70,25 @@ def window(x: Map, shift: Shift, border: int) -> Features:
     return x[..., rows, columns]
 
 
+def by_fraction(x: Map, shift: Fraction, border: str) -> Map:
+    """Moves (N, C, H, W) by parts of a pixel: Lanczos' windowed sinc of 4 lobes, its weights summing to 1.
+
+    Args:
+        x: (N, C, H, W) floats.
+        shift: down and to the right, each above -1 and below 1.
+        border: what lies beyond the frame, as in `convs.padded.pad`: reflect, replicate or circular.
+    """
+    for axis, distance in ((2, shift.dy), (3, shift.dx)):
+        if not distance:
+            continue
+        taps = torch.arange(-LOBES, LOBES + 1, device=x.device, dtype=torch.float64) + distance
+        weights = torch.where(taps.abs() < LOBES, torch.sinc(taps) * torch.sinc(taps / LOBES), 0.0)
+        weights = (weights / weights.sum()).tolist()
+        wide = pad(x, (0, 0, LOBES, LOBES) if axis == 2 else (LOBES, LOBES, 0, 0), border)
+        x = sum(weight * wide.narrow(axis, tap, x.shape[axis]) for tap, weight in enumerate(weights))
+    return x
+
+
 def without_margin(valid: torch.Tensor, margin: int) -> torch.Tensor:
     """A mask less `margin` pixels along the frame, where a network sees its own padding."""
     if not margin:
@@ -70,3 +101,8 @@ def without_margin(valid: torch.Tensor, margin: int) -> torch.Tensor:
 def star(max_shift: int) -> list[Shift]:
     """Every shift of 1 to `max_shift` pixels along a row, a column and the diagonal."""
     return [Shift(dy * k, dx * k) for k in range(1, max_shift + 1) for dy, dx in ((0, 1), (1, 0), (1, 1))]
+
+
+def eighths() -> list[Fraction]:
+    """Every shift of 1/8 to 7/8 of a pixel along a row, a column and the diagonal."""
+    return [Fraction(dy * k / 8, dx * k / 8) for k in range(1, 8) for dy, dx in ((0, 1), (1, 0), (1, 1))]

@@ -9,10 +9,10 @@ from types import ModuleType
 import torch
 
 from unetlift.errors import UsageError, one_of
-from unetlift.shifts import Shift, roll, star, translate, window, without_margin
+from unetlift.shifts import Fraction, Shift, by_fraction, eighths, roll, star, translate, window, without_margin
 from unetlift.types import Map
 
-MODES = ("roll", "crop")
+MODES = ("roll", "crop", "subpixel")
 CEILING = 160.0
 """PSNR in dB beyond which float32 can tell no difference; an equal answer counts as this much."""
 
@@ -25,8 +25,8 @@ class Record:
     """One comparison: picture number `image`, moved by (dy, dx)."""
 
     image: int
-    dy: int
-    dx: int
+    dy: float
+    dx: float
     psnr: float
     agreement: float
 
@@ -36,8 +36,8 @@ class StabilityReport:
     """All comparisons of one function, with what makes their figures comparable.
 
     Attributes:
-        mode: `roll` (circular) or `crop` (a window moves over a larger picture).
-        max_shift: in pixels.
+        mode: `roll` (circular), `crop` (a window moves over a larger picture) or `subpixel` (the picture is resampled).
+        max_shift: in pixels; `subpixel` moves by less than one.
         range: R, the nominal range of the output.
         margin: pixels left out along the frame.
         records: one a picture and shift.
@@ -64,9 +64,9 @@ class StabilityReport:
         """Mean share of pixels whose most probable class stays."""
         return fmean(r.agreement for r in self.records)
 
-    def by_shift(self) -> dict[int, float]:
+    def by_shift(self) -> dict[float, float]:
         """Mean shift PSNR in dB for each distance max(|dy|, |dx|)."""
-        groups: dict[int, list[float]] = {}
+        groups: dict[float, list[float]] = {}
         for r in self.records:
             groups.setdefault(max(abs(r.dy), abs(r.dx)), []).append(r.psnr)
         return {distance: fmean(values) for distance, values in sorted(groups.items())}
@@ -118,25 +118,33 @@ def _scene(x: Map, max_shift: int, multiple: int) -> Map:
     return x[..., top : top + frame.shape[2] + 2 * max_shift, left : left + frame.shape[3] + 2 * max_shift]
 
 
-def moved_frame(x: Map, shift: Shift, mode: str, max_shift: int, multiple: int) -> Map:
+def moved_frame(x: Map, shift: Shift | Fraction, mode: str, max_shift: int, multiple: int) -> Map:
     """What the function sees after the content moved by `shift`."""
     if mode == "roll":
         return roll(trim(x, multiple), shift).map
-    return window(_scene(x, max_shift, multiple), shift, max_shift)
+    scene = _scene(x, max_shift, multiple)
+    if mode == "subpixel":  # resampled before it is cut, so that no border is made up
+        return window(by_fraction(scene, shift, "reflect"), Shift(0, 0), max_shift)
+    return window(scene, shift, max_shift)
 
 
-def compare(still: Map, moved: Map, shift: Shift, mode: str, margin: int) -> Comparison:
+def compare(still: Map, moved: Map, shift: Shift | Fraction, mode: str, margin: int) -> Comparison:
     """Moves the second output back and marks the pixels that both outputs show, less the margin."""
-    back = Shift(-shift.dy, -shift.dx)
+    back = type(shift)(-shift.dy, -shift.dx)
     if mode == "roll":
         return Comparison(still, *roll(moved, back))
     there = without_margin(torch.ones(still.shape[2:], dtype=torch.bool, device=still.device), margin)
+    if mode == "subpixel":
+        return Comparison(still, by_fraction(moved, back, "reflect"), _some(there, margin, still))
     moved_back, _ = translate(moved, back)
     also_there, _ = translate(there[None, None].float(), back)
-    valid = there & (also_there[0, 0] > 0)
+    return Comparison(still, moved_back, _some(there & (also_there[0, 0] > 0), margin, still))
+
+
+def _some(valid: torch.Tensor, margin: int, frame: Map) -> torch.Tensor:
     if not valid.any():
-        raise UsageError(f"A margin of {margin} pixels leaves nothing of a {still.shape[3]} x {still.shape[2]} frame to compare.")
-    return Comparison(still, moved_back, valid)
+        raise UsageError(f"A margin of {margin} pixels leaves nothing of a {frame.shape[3]} x {frame.shape[2]} frame to compare.")
+    return valid
 
 
 def measure(
@@ -145,7 +153,7 @@ def measure(
     mode: str = "crop",
     max_shift: int = 8,
     *,
-    shifts: Sequence[Shift] | None = None,
+    shifts: Sequence[Shift | Fraction] | None = None,
     multiple: int = 1,
     margin: int = 16,
     output_range: float = 1.0,
@@ -155,11 +163,13 @@ def measure(
     Args:
         function: (1, C, H, W) to (1, K, H, W); any callable.
         images: pictures of (1, C, H, W), of any sizes.
-        mode: `roll` (circular) or `crop` (a window moves over the picture: what a camera does).
+        mode: `roll` (circular), `crop` (a window moves over the picture: what a camera does), or `subpixel` (the
+            picture moves by parts of a pixel, and the answer is resampled back, which bounds the figure: sharp answers
+            do not survive two resamplings).
         max_shift: the largest shift in pixels.
-        shifts: by default every 1 to max_shift pixels along a row, a column and the diagonal.
+        shifts: by default every 1 to max_shift pixels, or 1/8 to 7/8, along a row, a column and the diagonal.
         multiple: frames are cut to multiples of it (a network's stride), without which no grid can be exact.
-        margin: pixels left out along the frame in `crop`, where the network sees its own padding.
+        margin: pixels left out along the frame in `crop` and `subpixel`, where the network sees its own padding.
         output_range: R of the PSNR; 1 for probabilities and pictures in 0..1.
 
     Returns:
@@ -171,16 +181,18 @@ def measure(
     one_of("mode", mode, MODES)
     if max_shift < 1:
         raise UsageError(f"max_shift is {max_shift}; it is a whole number from 1 on.")
+    if shifts is None:
+        shifts = eighths() if mode == "subpixel" else star(max_shift)
     records = []
     for number, x in enumerate(images):
         still = function(still_frame(x, mode, max_shift, multiple))
-        for shift in star(max_shift) if shifts is None else shifts:
+        for shift in shifts:
             moved = function(moved_frame(x, shift, mode, max_shift, multiple))
             comparison = compare(still, moved, shift, mode, margin)
             records.append(Record(number, *shift, comparison.psnr(output_range), comparison.agreement()))
     if not records:
         raise UsageError("There are no pictures to measure stability on; give at least one.")
-    return StabilityReport(mode, max_shift, output_range, margin if mode == "crop" else 0, tuple(records))
+    return StabilityReport(mode, max_shift, output_range, 0 if mode == "roll" else margin, tuple(records))
 
 
 class _Face(ModuleType):

@@ -1,7 +1,7 @@
 """Adaptive phase: each sample's own grid, so that pooling follows every shift exactly (arXiv 2011.14214)."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unetlift.pools.base import Down, Trace, Up
 from unetlift.types import Band, Map, Phase
@@ -48,6 +48,13 @@ class _RollEach(torch.autograd.Function):
 def roll_each(x: Map, shift: Phase) -> Map:
     """Moves each sample's content circularly by its own (rows, columns)."""
     return _RollEach.apply(x, shift)
+
+
+def on_even_grid(pool: nn.Module) -> nn.Module:
+    """The pool inside an adaptive one, which samples the even grid; any other pool as it is."""
+    if isinstance(pool, AdaptiveDown):
+        return pool.down
+    return pool.up if isinstance(pool, AdaptiveUp) else pool
 
 
 class AdaptiveDown(Down):

@@ -1,0 +1,119 @@
+"""Any function from pictures to answers, its sampling grid tied to the scene instead of the frame's corner."""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unetlift.anchor.landmark import Landmark, landmark
+from unetlift.anchor.place import PLACINGS, Frame, align
+from unetlift.anchor.track import Event, Tracker
+from unetlift.errors import UsageError, one_of
+
+MODES = ("none", "landmark", "track", "subpixel")
+
+Pictures = TypeVar("Pictures", Tensor, NDArray[np.floating])
+
+
+class Anchoring(NamedTuple):
+    """What one picture was anchored to, and a word where nothing could be found, or where a tracker began anew."""
+
+    anchor: Landmark | None
+    note: str | None
+
+
+class Anchored:
+    """A function whose answer moves with its input: the grid is tied to a landmark of the picture, or to the scene.
+
+    The function itself is neither changed nor called more often. It may be a torch module, an ONNX session's run, or
+    anything else that takes (N, C, H, W) floats and answers with as many rows and columns.
+
+        steady = Anchored(network, stride=32)
+        output = steady(pictures)
+
+    Args:
+        function: tensors to tensors, or arrays to arrays.
+        stride: of the function: the product of its downsampling steps.
+        mode: `none` passes everything through; `landmark` ties the grid to the most salient point of each picture;
+            `subpixel` also resamples the picture so that the point falls on the grid to a part of a pixel, and the
+            answer back; `track` takes the pictures as the frames of one sequence and follows their motion.
+        placing: `reflect`, `replicate` or `context` put the fewest pixels around the picture that align it;
+            `circular` rolls it, so that the function sees the very same array for every roll of a picture.
+        multiple: what height and width have to be multiples of; by default the stride.
+
+    Raises:
+        UsageError: the mode or placing is unknown, or the stride is below 1.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Pictures], Pictures],
+        stride: int,
+        mode: str = "landmark",
+        placing: str = "reflect",
+        multiple: int | None = None,
+    ):
+        one_of("anchor", mode, MODES)
+        one_of("placing", placing, PLACINGS)
+        if min(stride, multiple or stride) < 1:
+            raise UsageError(f"stride is {stride} and multiple {multiple}; both are whole numbers from 1 on.")
+        self.function, self.stride, self.mode, self.placing, self.multiple = function, stride, mode, placing, multiple
+        self._tracker = Tracker()
+
+    def __call__(self, pictures: Pictures, frame: Frame | None = None, anchor: Landmark | None = None) -> Pictures:
+        """The function's answer to (N, C, H, W) pictures, each placed on its own grid.
+
+        Args:
+            pictures: floats; they stay as they are.
+            frame: with the placing `context`, the window of the pictures that the answer is wanted for.
+            anchor: that of all pictures; by default each picture's own is looked for. Tiles of one picture share one.
+
+        Raises:
+            UsageError: the pictures hold values that are not finite, or the answer has another size.
+        """
+        return self.answer(pictures, frame, anchor)[0]
+
+    def answer(
+        self, pictures: Pictures, frame: Frame | None = None, anchor: Landmark | None = None
+    ) -> tuple[Pictures, list[Anchoring]]:
+        """The answer, and what each picture was anchored to."""
+        if self.mode == "none":
+            return self.function(pictures), [Anchoring(None, None)] * len(pictures)
+        arrays = not isinstance(pictures, Tensor)
+        batch = torch.from_numpy(np.ascontiguousarray(pictures)) if arrays else pictures
+        anchorings = [Anchoring(anchor, None) if anchor else self._find(picture) for picture in batch]
+        # One by one: each has its own size once placed, and none may depend on its neighbours in the batch.
+        answers = [self._ask(picture, found.anchor, frame, arrays) for picture, found in zip(batch.split(1), anchorings, strict=True)]
+        joined = torch.cat(answers)
+        return (joined.numpy() if arrays else joined), anchorings
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """With `track`: when the anchor was chosen anew, or its keyframe changed."""
+        return tuple(self._tracker.events)
+
+    def _find(self, picture: Tensor) -> Anchoring:
+        if self.mode == "track":
+            before = len(self.events)
+            anchor, happened = self._tracker(picture), self.events[before:]
+            return Anchoring(anchor, f"{happened[0].reason} at frame {happened[0].frame}" if happened else None)
+        border = "wrap" if self.placing == "circular" else "inside"
+        if border == "inside" and min(picture.shape[-2:]) < self.stride:
+            width, height = picture.shape[-1], picture.shape[-2]
+            return Anchoring(None, f"a picture of {width} x {height} is smaller than the stride {self.stride}; it is not anchored")
+        found = landmark(picture, border)
+        return Anchoring(found, None if found else "no landmark was found; the picture is not anchored")
+
+    def _ask(self, picture: Tensor, anchor: Landmark | None, frame: Frame | None, arrays: bool) -> Tensor:
+        fraction = anchor.fraction if anchor and self.mode == "subpixel" else (0.0, 0.0)
+        if anchor is None:
+            placed, placement = (picture if frame is None else frame.cut(picture)), None
+        else:
+            placed, placement = align(
+                picture, anchor[:2], self.stride, self.placing, frame=frame, multiple=self.multiple, fraction=fraction
+            )
+        answer = torch.from_numpy(self.function(placed.numpy())) if arrays else self.function(placed)
+        return placement.restore(answer) if placement else answer
