@@ -9,15 +9,18 @@ from torch import Tensor
 
 from unetlift.anchor.landmark import Landmark, grey, landmark
 
-SIDE = 256
-"""Motion is measured on so many pixels: first on the whole frame made smaller, then at full size on its middle."""
-SAME_SCENE = 0.5
-"""Correlation of what two frames share, from which on they show one scene; across cuts of real clips it stays below."""
+SIDES = (256, 192, 128, 96, 64, 48, 32, 24, 16)
+"""Motion is measured on so many rows and columns. Even, and quick to transform: OpenCV pads other sizes, and where it
+pads to an odd one its phase correlation is half a pixel off."""
+SAME_SCENE = 0.3
+"""Correlation of what two frames share, from which on they show one scene: 0.5 and more between the frames of real
+clips, 0.1 and less between unrelated photographs (benchmarks/anchor.md)."""
+NEAR = 1.5
+"""Pixels by which both registrations, with the last frame and with the keyframe, may differ; beyond, depth or zoom has
+made the keyframe another picture."""
 STICKY = 0.6
 """The anchor stays on its pixel until the motion is so many pixels away from it: at 0.5 it would flicker."""
 
-SMALLEST = 8
-"""Overlaps of fewer rows or columns say nothing."""
 
 
 class Event(NamedTuple):
@@ -51,7 +54,7 @@ class Tracker:
         self._frame = -1
         self._key = self._last = _Seen(np.zeros((0, 0), np.float32), 0.0, 0.0)
         self._anchor = Landmark(0, 0, 0.0)
-        self._pixel = (0, 0)
+        self._pixel = self._speed = (0, 0)
 
     def __call__(self, image: Tensor | NDArray[np.floating]) -> Landmark:
         """The anchor in the next frame, (C, H, W) floats."""
@@ -59,19 +62,26 @@ class Tracker:
         picture = grey(image)
         if picture.shape != self._key.picture.shape:
             return self._begin(image, picture, "size" if self._frame else "start")
-        for seen in (self._key, self._last):
-            motion = measure_motion(seen.picture, picture)
-            if motion.correlation >= SAME_SCENE:
-                if seen is self._last and seen is not self._key:
-                    self._key = seen
-                    self.events.append(Event(self._frame, "keyframe"))
-                return self._follow(picture, seen.dy + motion.dy, seen.dx + motion.dx)
-        return self._begin(image, picture, "cut")
+        step = refine_motion(self._last.picture, picture, *self._speed)  # things mostly go on as they went
+        if step.correlation < SAME_SCENE:
+            step = measure_motion(self._last.picture, picture)
+        if step.correlation < SAME_SCENE:
+            return self._begin(image, picture, "cut")
+        self._speed = (round(step.dy), round(step.dx))
+        dy, dx = self._last.dy + step.dy, self._last.dx + step.dx
+        since_key = refine_motion(self._key.picture, picture, round(dy - self._key.dy), round(dx - self._key.dx))
+        exact = self._key.dy + since_key.dy, self._key.dx + since_key.dx
+        if since_key.correlation >= SAME_SCENE and max(abs(exact[0] - dy), abs(exact[1] - dx)) <= NEAR:
+            dy, dx = exact
+        else:
+            self._key = self._last
+            self.events.append(Event(self._frame, "keyframe"))
+        return self._follow(picture, dy, dx)
 
     def _begin(self, image: Tensor | NDArray[np.floating], picture: NDArray[np.float32], reason: str) -> Landmark:
         self.events.append(Event(self._frame, reason))
         self._anchor = landmark(image) or Landmark(0, 0, 0.0)
-        self._pixel = (0, 0)
+        self._pixel = self._speed = (0, 0)
         self._key = self._last = _Seen(picture, 0.0, 0.0)
         return self._anchor
 
@@ -92,39 +102,53 @@ class _Seen(NamedTuple):
 
 
 def measure_motion(before: NDArray[np.float32], after: NDArray[np.float32]) -> Motion:
-    """How far the content moved between two grey frames of one size: phase correlation, coarse, then at full size."""
-    height, width = before.shape
-    scale = max(1.0, max(height, width) / SIDE)
-    dy, dx = 0, 0
-    if scale > 1:
-        small = (round(width / scale), round(height / scale))
-        coarse = [cv2.resize(frame, small, interpolation=cv2.INTER_AREA) for frame in (before, after)]
-        (right, down), _ = _phase(*coarse)
-        dy, dx = round(down * height / small[1]), round(right * width / small[0])
-    one, other = _shared(before, after, dy, dx)
-    if min(one.shape) < SMALLEST:
+    """How far the content moved between two grey frames of one size: on both made smaller, then at full size."""
+    height, width = (_side(size) for size in before.shape)
+    if not height or not width:
         return Motion(0.0, 0.0, 0.0)
-    (right, down), _ = _phase(one, other)
-    one, other = _shared(before, after, dy + round(down), dx + round(right))
-    return Motion(dy + down, dx + right, _correlation(one, other) if min(one.shape) >= SMALLEST else 0.0)
+    small = [cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in (before, after)]
+    dy, dx = _phase(*small)
+    return refine_motion(before, after, round(dy * before.shape[0] / height), round(dx * before.shape[1] / width))
 
 
-def _phase(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[tuple[float, float], float]:
-    window = cv2.createHanningWindow(before.shape[::-1], cv2.CV_32F)
-    return cv2.phaseCorrelate(before, after, window)
+def refine_motion(before: NDArray[np.float32], after: NDArray[np.float32], dy: int, dx: int) -> Motion:
+    """The motion near one that is roughly known, measured on the middle of what both frames show."""
+    shared = _shared(before, after, dy, dx)
+    if shared is None:
+        return Motion(dy, dx, 0.0)
+    down, right = _phase(*shared)
+    shared = _shared(before, after, dy + round(down), dx + round(right))
+    return Motion(dy + down, dx + right, _correlation(*shared) if shared else 0.0)
 
 
-def _shared(before: NDArray[np.float32], after: NDArray[np.float32], dy: int, dx: int) -> tuple[NDArray, NDArray]:
-    """The middle of what both frames show, at most `SIDE` pixels a side, if content moved by whole pixels."""
+def _phase(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[float, float]:
+    (right, down), _ = cv2.phaseCorrelate(before, after, cv2.createHanningWindow(before.shape[::-1], cv2.CV_32F))
+    return down, right
+
+
+def _side(size: int) -> int:
+    """The largest of `SIDES` that fits, or 0."""
+    return next((side for side in SIDES if side <= size), 0)
+
+
+def _shared(before: NDArray[np.float32], after: NDArray[np.float32], dy: int, dx: int) -> tuple[NDArray, NDArray] | None:
+    """The middle of what both frames show if the content moved by whole pixels; None where that is less than half a side."""
     spans = []
     for size, by in zip(before.shape, (dy, dx), strict=True):
-        first, last = max(0, -by), min(size, size - by)
-        middle = max(0, last - first - SIDE) // 2
-        spans.append((slice(first + middle, last - middle), slice(first + middle + by, last - middle + by)))
+        common = size - abs(by)
+        side = _side(common)
+        if 2 * common < size or not side:
+            return None
+        first = max(0, -by) + (common - side) // 2
+        spans.append((slice(first, first + side), slice(first + by, first + by + side)))
     (rows, rows_after), (columns, columns_after) = spans
     return np.ascontiguousarray(before[rows, columns]), np.ascontiguousarray(after[rows_after, columns_after])
 
 
 def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Pearson's, from -1 to 1; of flat pictures 0."""
-    return float(cv2.matchTemplate(one, other, cv2.TM_CCOEFF_NORMED)[0, 0])
+    """Pearson's, from -1 to 1, of what is neither noise nor mere light and dark: any two skies are alike."""
+    details = []
+    for picture in (one, other):
+        smooth = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        details.append(smooth - cv2.blur(smooth, (9, 9)))
+    return float(cv2.matchTemplate(*details, cv2.TM_CCOEFF_NORMED)[0, 0])
