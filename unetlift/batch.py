@@ -61,7 +61,7 @@ def predict_folder(
         output: gets masks/ (palette PNGs of class indices) and, where asked for, overlays/.
         overlays: also write the pictures tinted by class.
         done: called after each picture.
-        anchor: what the sampling grid is tied to; `track` takes the pictures for the frames of one sequence.
+        anchor: what the sampling grid is tied to; `track` and `track-subpixel` take the pictures for the frames of one sequence.
 
     Returns:
         One outcome a picture, in order.

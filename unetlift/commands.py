@@ -8,7 +8,7 @@ from unetlift.errors import UsageError
 
 Precision = Literal["auto", "float32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Anchor = Literal["none", "landmark", "track", "subpixel"]
+Anchor = Literal["none", "landmark", "subpixel", "track", "track-subpixel"]
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class PredictConfig:
         input: the folder of pictures, at any depth.
         output: an empty or new folder for masks/ and overlays/.
         overlay: also write the pictures tinted by class.
-        anchor: what the sampling grid is tied to: none (the frame's corner), landmark, subpixel, or track, which takes
-            the pictures, in the order of their names, for the frames of one sequence.
+        anchor: what the sampling grid is tied to: none (the frame's corner), landmark, subpixel, or track and
+            track-subpixel, which take the pictures, in the order of their names, for the frames of one sequence.
         precision: auto (bf16 where the processor has it), float32 or bf16.
         device: auto, cpu, cuda or mps.
     """
@@ -114,7 +114,7 @@ class StabilityConfig:
         input: the folder of pictures.
         out: a folder for stability.json, stability.md and stability.png.
         mode: roll (circular), crop (a window moves over the picture), subpixel (by eighths), or both: roll and crop.
-        anchor: none, landmark, subpixel or track; give the flag again to measure every network with each (without it:
+        anchor: none, landmark, subpixel, track or track-subpixel; give the flag again to measure every network with each (without it:
             none). Under roll pictures are rolled into place, otherwise padded.
         max_shift: in pixels.
         margin: pixels left out along the frame under crop.

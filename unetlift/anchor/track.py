@@ -22,7 +22,6 @@ STICKY = 0.6
 """The anchor stays on its pixel until the motion is so many pixels away from it: at 0.5 it would flicker."""
 
 
-
 class Event(NamedTuple):
     """What a tracker did: at which frame (from 0), and why: `start`, `cut`, `size`, or `keyframe`."""
 
@@ -47,21 +46,25 @@ class Tracker:
     anchor may leave the frame: the grid it stands for goes on beyond it.
 
     It remembers the sequence, so each sequence wants its own.
+
+    Attributes:
+        events: when the anchor was chosen anew, or the keyframe changed.
+        frame: number of the last frame, from 0.
     """
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self._frame = -1
+        self.frame = -1
         self._key = self._last = _Seen(np.zeros((0, 0), np.float32), 0.0, 0.0)
         self._anchor = Landmark(0, 0, 0.0)
         self._pixel = self._speed = (0, 0)
 
     def __call__(self, image: Tensor | NDArray[np.floating]) -> Landmark:
         """The anchor in the next frame, (C, H, W) floats."""
-        self._frame += 1
+        self.frame += 1
         picture = grey(image)
         if picture.shape != self._key.picture.shape:
-            return self._begin(image, picture, "size" if self._frame else "start")
+            return self._begin(image, picture, "size" if self.frame else "start")
         step = refine_motion(self._last.picture, picture, *self._speed)  # things mostly go on as they went
         if step.correlation < SAME_SCENE:
             step = measure_motion(self._last.picture, picture)
@@ -75,12 +78,12 @@ class Tracker:
             dy, dx = exact
         else:
             self._key = self._last
-            self.events.append(Event(self._frame, "keyframe"))
+            self.events.append(Event(self.frame, "keyframe"))
         return self._follow(picture, dy, dx)
 
     def _begin(self, image: Tensor | NDArray[np.floating], picture: NDArray[np.float32], reason: str) -> Landmark:
-        self.events.append(Event(self._frame, reason))
-        self._anchor = landmark(image) or Landmark(0, 0, 0.0)
+        self.events.append(Event(self.frame, reason))
+        self._anchor = (landmark(image) or Landmark(0, 0, 0.0))._replace(fraction=(0.0, 0.0))  # any point of the scene serves
         self._pixel = self._speed = (0, 0)
         self._key = self._last = _Seen(picture, 0.0, 0.0)
         return self._anchor
@@ -90,7 +93,8 @@ class Tracker:
         self._pixel = tuple(
             whole if abs(exact - whole) <= STICKY else round(exact) for exact, whole in zip((dy, dx), self._pixel, strict=True)
         )
-        return self._anchor._replace(y=self._anchor.y + self._pixel[0], x=self._anchor.x + self._pixel[1])
+        (down, right), (y, x) = self._pixel, self._anchor[:2]
+        return self._anchor._replace(y=y + down, x=x + right, fraction=(dy - down, dx - right))
 
 
 class _Seen(NamedTuple):

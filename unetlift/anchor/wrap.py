@@ -13,7 +13,7 @@ from unetlift.anchor.place import PLACINGS, Frame, align
 from unetlift.anchor.track import Event, Tracker
 from unetlift.errors import UsageError, one_of
 
-MODES = ("none", "landmark", "track", "subpixel")
+MODES = ("none", "landmark", "subpixel", "track", "track-subpixel")
 
 Pictures = TypeVar("Pictures", Tensor, NDArray[np.floating])
 
@@ -39,7 +39,8 @@ class Anchored:
         stride: of the function: the product of its downsampling steps.
         mode: `none` passes everything through; `landmark` ties the grid to the most salient point of each picture;
             `subpixel` also resamples the picture so that the point falls on the grid to a part of a pixel, and the
-            answer back; `track` takes the pictures as the frames of one sequence and follows their motion.
+            answer back; `track` takes the pictures as the frames of one sequence and follows their motion;
+            `track-subpixel` does both.
         placing: `reflect`, `replicate` or `context` put the fewest pixels around the picture that align it;
             `circular` rolls it, so that the function sees the very same array for every roll of a picture.
         multiple: what height and width have to be multiples of; by default the stride.
@@ -96,10 +97,10 @@ class Anchored:
         return tuple(self._tracker.events)
 
     def _find(self, picture: Tensor) -> Anchoring:
-        if self.mode == "track":
-            before = len(self.events)
-            anchor, happened = self._tracker(picture), self.events[before:]
-            return Anchoring(anchor, f"{happened[0].reason} at frame {happened[0].frame}" if happened else None)
+        if self.mode.startswith("track"):
+            anchor, last = self._tracker(picture), self.events[-1]
+            anew = last.frame == self._tracker.frame and last.reason in ("cut", "size")
+            return Anchoring(anchor, f"chosen anew at frame {last.frame} ({last.reason})" if anew else None)
         border = "wrap" if self.placing == "circular" else "inside"
         if border == "inside" and min(picture.shape[-2:]) < self.stride:
             width, height = picture.shape[-1], picture.shape[-2]
@@ -108,7 +109,7 @@ class Anchored:
         return Anchoring(found, None if found else "no landmark was found; the picture is not anchored")
 
     def _ask(self, picture: Tensor, anchor: Landmark | None, frame: Frame | None, arrays: bool) -> Tensor:
-        fraction = anchor.fraction if anchor and self.mode == "subpixel" else (0.0, 0.0)
+        fraction = anchor.fraction if anchor and self.mode.endswith("subpixel") else (0.0, 0.0)
         if anchor is None:
             placed, placement = (picture if frame is None else frame.cut(picture)), None
         else:
