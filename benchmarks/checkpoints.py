@@ -49,6 +49,7 @@ Segments cell nuclei (background 0, nucleus 1) in fluorescence, stained and brig
 | | |
 |---|---|
 | network | {parameters:,} parameters, plain encoder, 4 levels, width 12, `{padding_mode}` padding |
+| stride | {stride}: `Anchored(function, stride={stride})`, or `unetlift.anchored(model)`, ties its grid to the scene |
 | input | RGB (grey is repeated), scaled to 0..1, minus {mean}, divided by {std}; any size |
 | data | 2018 Data Science Bowl stage1_train (BBBC038v1, Broad Institute; corrected masks by K. Lopuhin), CC0 1.0 |
 | split | train 462, val 69, test 83 pictures, ours: crops of one field never stand in two splits |
@@ -131,7 +132,7 @@ def pack() -> None:
         rows.append(row)
         shown = row | {key: report.decibels(row[key]) for key in row if key.endswith(("_mean", "_worst"))}
         shown |= {"crop_agreement": 100 * row["crop_agreement"], "pools": POOLS[name], "data_hash": digest}
-        text = CARD.format(**shown, mean=info.mean, std=info.std, max_shift=MAX_SHIFT, pictures=PICTURES)
+        text = CARD.format(**shown, mean=info.mean, std=info.std, stride=model.config.stride, max_shift=MAX_SHIFT, pictures=PICTURES)
         save(model, ROOT / "checkpoints" / name, info, text)
     _write_tables(rows, digest)
 

@@ -30,9 +30,9 @@ def test_console_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     for seed, (split, count) in enumerate({"train": 8, "val": 2, "test": 2}.items()):
         write_split(tmp_path / "cells" / split, count, seed)
-    pages = [ROOT / "docs" / name for name in ("training.md", "stability.md")]
+    pages = [ROOT / "docs" / name for name in ("training.md", "stability.md", "anchoring.md")]
     commands = [line for page in pages for block in _blocks(page, "console") for line in block.splitlines()]
-    assert len(commands) == 6
+    assert len(commands) == 8
     for line in commands:
         prompt, program, *arguments = shlex.split(line)
         assert (prompt, program) == ("$", "unetlift")
