@@ -25,7 +25,10 @@ def _local(x: torch.Tensor) -> torch.Tensor:
     return F.avg_pool2d(x, 3, 1, padding=1)
 
 
-@pytest.mark.parametrize("mode", stability.MODES)
+by_whole_pixels = pytest.mark.parametrize("mode", ["roll", "crop"])
+
+
+@by_whole_pixels
 def test_a_pixelwise_function_is_perfectly_stable(mode: str) -> None:
     report = stability.measure(torch.sigmoid, _pictures(), mode, 4)
     assert report.mean == report.worst == stability.CEILING and report.agreement == 1
@@ -36,12 +39,56 @@ def test_a_local_filter_is_stable_away_from_the_frame() -> None:
     assert stability.measure(_local, _pictures(), "crop", 4, margin=0).worst < 40
 
 
-@pytest.mark.parametrize("mode", stability.MODES)
+@by_whole_pixels
 def test_subsampling_is_stable_under_even_shifts_alone(mode: str) -> None:
     for record in stability.measure(_jumpy, _pictures(), mode, 4, multiple=2, margin=2).records:
         even = record.dy % 2 == 0 and record.dx % 2 == 0
         assert (record.psnr == stability.CEILING) == even
         assert even or record.psnr < 15
+
+
+def _waves(size: int = 64, least: int = 12) -> torch.Tensor:
+    """A picture of waves of `least` pixels and longer, which a resampling hardly harms."""
+    rows, columns = torch.meshgrid(torch.arange(float(size)), torch.arange(float(size)), indexing="ij")
+    angles = torch.linspace(0, math.pi, 9)
+    waves = [torch.sin((angle.cos() * columns + angle.sin() * rows) * 2 * math.pi / (least + 3 * n)) for n, angle in enumerate(angles)]
+    return (0.5 + sum(waves) / 36).expand(1, 3, size, size)
+
+
+def test_by_parts_of_a_pixel_the_identity_measures_the_resampling_itself():
+    """There and back is filtered twice, which waves survive and noise does not."""
+    smooth = stability.measure(lambda x: x, [_waves()], "subpixel", 4)
+    assert smooth.worst > 55 and smooth.mean < stability.CEILING
+    noise = stability.measure(lambda x: x, _pictures(), "subpixel", 4)
+    assert noise.worst < noise.mean < 35 and smooth.worst > noise.mean + 20
+
+
+def test_by_parts_of_a_pixel_the_identity_has_the_figure_of_shifting_there_and_back():
+    x, shift = _waves(), shifts.Fraction(0.5, 0.25)
+    record = stability.measure(lambda y: y, [x], "subpixel", 4, shifts=[shift], margin=16).records[0]
+    back = shifts.by_fraction(shifts.by_fraction(x.double(), shift, "circular"), shifts.Fraction(-0.5, -0.25), "circular")
+    inner = slice(4 + 16, -4 - 16)
+    error = (back - x)[..., inner, inner].square().mean()
+    assert record.psnr == pytest.approx(10 * math.log10(1 / error.item()), abs=0.1)
+
+
+def test_by_parts_of_a_pixel_linear_functions_are_as_stable_as_the_resampling():
+    ceiling = stability.measure(lambda x: x, [_waves()], "subpixel", 4)
+    for function in (lambda x: 1 - x, lambda x: x.flip(1), _local):
+        report = stability.measure(function, [_waves()], "subpixel", 4)
+        assert report.worst > ceiling.worst - 0.5 and report.mean > ceiling.mean - 0.5
+    assert stability.measure(lambda x: 0.1 * x, [_waves()], "subpixel", 4).mean == pytest.approx(ceiling.mean + 20, abs=0.1)
+
+
+def test_by_parts_of_a_pixel_subsampling_is_far_below_the_resampling():
+    ceiling, jumpy = (stability.measure(f, [_waves()], "subpixel", 4, multiple=2) for f in (lambda x: x, _jumpy))
+    assert jumpy.mean < ceiling.mean - 20
+
+
+def test_by_parts_of_a_pixel_every_eighth_is_a_record():
+    report = stability.measure(lambda x: x, _pictures(), "subpixel", 4)
+    assert len(report.records) == 2 * 21 and list(report.by_shift()) == [k / 8 for k in range(1, 8)]
+    assert report.margin == 16 and report.mode == "subpixel"
 
 
 def test_psnr_is_the_formula() -> None:
@@ -107,7 +154,7 @@ def test_the_adaptive_network_is_exact_and_the_fixed_one_is_not() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"mode": "spin"}, "mode 'spin' is unknown; it is one of roll, crop"),
+        ({"mode": "spin"}, "mode 'spin' is unknown; it is one of roll, crop, subpixel"),
         ({"max_shift": 0}, "max_shift is 0"),
         ({"max_shift": 40}, "is smaller than|too small"),
         ({"margin": 31}, "A margin of 31 pixels leaves nothing"),
