@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, draw_cells
 from PIL import Image
 
@@ -96,6 +97,90 @@ def test_stability_writes_table_json_and_plot(model_folder: Path, pictures: Path
     assert (tmp_path / "out" / "stability.md").read_text().count("| lift+lift@adaptive |") == 4
 
 
+@pytest.mark.parametrize("anchor", ["landmark", "subpixel", "track", "track-subpixel"])
+def test_predict_anchors_and_its_masks_are_the_anchored_networks(anchor: str, model_folder: Path, pictures: Path, tmp_path, capsys) -> None:
+    from unetlift.images import read_mask, read_picture
+    from unetlift.predict import load_predictor
+
+    flags = ["--model", model_folder, "--input", pictures, "--output", tmp_path / "out", f"--anchor={anchor}", "--precision=float32"]
+    code, out, _ = _run(capsys, "predict", *flags)
+    assert code == 0 and "3 of 3" in out
+    predictor = load_predictor(model_folder, precision="float32")
+    ask, names = predictor.anchored(anchor), {"a.png": "a.png", "plate/a.png": "plate/a.png", "plate/b.jpg": "plate/b.png"}
+    for name, mask in names.items():
+        expected = predictor.predict(read_picture(pictures / name), ask=ask).labels
+        assert np.array_equal(read_mask(tmp_path / "out" / "masks" / mask), expected)
+    if anchor.startswith("track"):  # three sizes, three scenes
+        assert out.count("chosen anew at frame") == 2 and "plate/a.png: anchor: chosen anew at frame 1 (size)" in out
+
+
+def test_predict_says_which_pictures_could_not_be_anchored(model_folder: Path, pictures: Path, tmp_path: Path, capsys) -> None:
+    Image.new("L", (30, 20), 90).save(pictures / "even.png")
+    Image.new("L", (30, 2), 90).save(pictures / "flat.png")
+    code, out, _ = _run(capsys, "predict", "--model", model_folder, "--input", pictures, "--output", tmp_path / "out", "--anchor=landmark")
+    assert code == 0 and "5 of 5" in out and out.count("anchor:") == 2
+    assert "even.png: anchor: no landmark was found; the picture is not anchored\n" in out
+    assert "flat.png: anchor: a picture of 30 x 2 is smaller than the stride 4; it is not anchored\n" in out
+
+
+def test_predict_without_anchor_says_nothing_of_anchors(model_folder: Path, pictures: Path, tmp_path: Path, capsys) -> None:
+    Image.new("L", (30, 20), 90).save(pictures / "even.png")
+    code, out, _ = _run(capsys, "predict", "--model", model_folder, "--input", pictures, "--output", tmp_path / "out")
+    assert code == 0 and "anchor:" not in out
+
+
+def test_stability_sets_anchors_side_by_side(tmp_path: Path, pictures: Path, capsys) -> None:
+    from unetlift import UNet
+
+    torch.manual_seed(0)
+    UNet(depth=2, width=4, down="max", up="nearest", classes=2).save_pretrained(tmp_path / "fixed")
+    flags = ["--model", tmp_path / "fixed", "--input", pictures, "--out", tmp_path / "out", "--max-shift=2", "--margin=2"]
+    code, out, _ = _run(capsys, "stability", *flags, "--anchor", "none", "--anchor", "landmark")
+    subjects = json.loads((tmp_path / "out" / "stability.json").read_text())["subjects"]
+    assert code == 0 and [subject["anchor"] for subject in subjects] == ["none", "landmark"] and "landmark" in out
+    none, landmark = (subject["reports"]["roll"] for subject in subjects)
+    assert none["worst"] < 100 and landmark["worst"] == 160  # the ceiling: the same bits
+    assert "landmark" in (tmp_path / "out" / "stability.md").read_text()
+
+
+def test_stability_by_parts_of_a_pixel(model_folder: Path, pictures: Path, tmp_path: Path, capsys) -> None:
+    flags = ["--model", model_folder, "--input", pictures, "--out", tmp_path / "out", "--max-shift=2", "--margin=2", "--mode=subpixel"]
+    code, out, _ = _run(capsys, "stability", *flags, "--anchor=subpixel")
+    (subject,) = json.loads((tmp_path / "out" / "stability.json").read_text())["subjects"]
+    assert code == 0 and "under subpixel" in out and list(subject["reports"]) == ["subpixel"]
+    assert len(subject["reports"]["subpixel"]["records"]) == 3 * 21
+
+
+def test_evaluate_scores_the_anchored_network(tmp_path: Path, cells: Path, capsys) -> None:
+    from unetlift.evaluate import evaluate
+    from unetlift.predict import load_predictor
+
+    folder, scores = ROOT / "checkpoints" / "max+nearest", {}
+    for anchor in ("none", "landmark"):
+        file = tmp_path / f"{anchor}.json"
+        flags = ["--model", folder, "--data", cells, "--json", file, "--precision=float32", "--anchor", anchor]
+        assert _run(capsys, "evaluate", *flags)[0] == 0
+        scores[anchor] = json.loads(file.read_text())
+    expected = evaluate(load_predictor(folder, precision="float32"), cells, "test", "landmark")
+    assert scores["landmark"]["iou"] == expected.iou != scores["none"]["iou"]
+
+
+@pytest.mark.parametrize("command", ["predict", "stability", "evaluate"])
+def test_an_unknown_anchor_exits_with_wrong_usage(command: str, model_folder: Path, pictures: Path, tmp_path: Path, capsys) -> None:
+    places = {
+        "predict": ["--input", pictures, "--output", tmp_path / "out"],
+        "stability": ["--input", pictures, "--out", tmp_path / "out"],
+        "evaluate": ["--data", pictures],
+    }
+    code, _, err = _run(capsys, command, "--model", model_folder, *places[command], "--anchor", "corner")
+    assert code == 2 and "corner" in err and "landmark" in err and not (tmp_path / "out").exists()
+
+
+def test_evaluate_takes_no_sequences(model_folder: Path, cells: Path, capsys) -> None:
+    code, _, err = _run(capsys, "evaluate", "--model", model_folder, "--data", cells, "--anchor", "track")
+    assert code == 2 and "track" in err
+
+
 def test_evaluate_counts_what_a_hand_would(tmp_path: Path, cells: Path, model_folder: Path, capsys) -> None:
     from unetlift.images import read_mask, read_picture
     from unetlift.predict import load_predictor
@@ -124,7 +209,11 @@ FAULTS = {
     "an unknown key in a config": (["train", "--config", "{yaml}"], 2, "unknown key 'colour'"),
     "a bad number": (["train", "--data", "{cells}", "--out", "{out}", "--epochs", "0"], 2, "epochs is 0"),
     "too few pictures": (["train", "--data", "{cells}", "--out", "{out}", "--batch-size", "99"], 3, "fewer than batch_size 99"),
-    "too large a window": (["stability", "--model={model}", "--input={pictures}", "--out", "{out}", "--max-shift=40"], 2, "is too small"),
+    "too large a window": (
+        ["stability", "--model={model}", "--input={pictures}", "--out", "{out}", "--max-shift=40", "--pictures=1"],
+        2,
+        "is too small",
+    ),
 }
 
 
