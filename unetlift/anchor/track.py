@@ -9,12 +9,18 @@ from torch import Tensor
 
 from unetlift.anchor.landmark import Landmark, grey, landmark
 
-SIDES = (256, 192, 128, 96, 64, 48, 32, 24, 16)
+SIDES = (256, 192, 128, 96, 64, 48, 32)
 """Motion is measured on so many rows and columns. Even, and quick to transform: OpenCV pads other sizes, and where it
 pads to an odd one its phase correlation is half a pixel off."""
-SAME_SCENE = 0.3
-"""Correlation of what two frames share, from which on they show one scene: 0.5 and more between the frames of real
-clips, 0.1 and less between unrelated photographs (benchmarks/anchor.md)."""
+SEARCH = 4
+"""A match is looked for so many pixels around."""
+STEPS = 4
+"""As often at most: a match at the edge of what was searched is not yet the best."""
+FLAT = 1e-3
+"""Detail below it, of 4096 levels, is none: a black frame matches everything."""
+SAME_SCENE = 0.4
+"""Correlation from which on two frames show one scene: 0.8 and more between noisy windows that wander over nuclei, 0.25
+and less between unrelated pictures."""
 NEAR = 1.5
 """Pixels by which both registrations, with the last frame and with the keyframe, may differ; beyond, depth or zoom has
 made the keyframe another picture."""
@@ -106,28 +112,58 @@ class _Seen(NamedTuple):
 
 
 def measure_motion(before: NDArray[np.float32], after: NDArray[np.float32]) -> Motion:
-    """How far the content moved between two grey frames of one size: on both made smaller, then at full size."""
-    height, width = (_side(size) for size in before.shape)
+    """How far the content moved between two grey frames of one size: phase correlation of both made smaller, refined."""
+    height, width = (_side(size) // 2 for size in before.shape)
     if not height or not width:
         return Motion(0.0, 0.0, 0.0)
+    # Made smaller, since phase correlation gives every frequency one vote, and the highest are mostly noise.
     small = [cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in (before, after)]
-    dy, dx = _phase(*small)
-    return refine_motion(before, after, round(dy * before.shape[0] / height), round(dx * before.shape[1] / width))
+    (right, down), _ = cv2.phaseCorrelate(*small, cv2.createHanningWindow((width, height), cv2.CV_32F))
+    return refine_motion(before, after, round(down * before.shape[0] / height), round(right * before.shape[1] / width))
 
 
 def refine_motion(before: NDArray[np.float32], after: NDArray[np.float32], dy: int, dx: int) -> Motion:
-    """The motion near one that is roughly known, measured on the middle of what both frames show."""
+    """The motion near one that is roughly known: what both frames show is matched at half the size, then at full size."""
+    for _ in range(STEPS):
+        coarse = _match(before, after, dy, dx, 2)
+        dy, dx = dy + round(coarse.dy), dx + round(coarse.dx)
+        if coarse.correlation < SAME_SCENE:
+            break
+        if max(abs(coarse.dy), abs(coarse.dx)) < 2 * SEARCH:
+            fine = _match(before, after, dy, dx, 1)
+            return Motion(dy + fine.dy, dx + fine.dx, fine.correlation)
+    return Motion(dy, dx, 0.0)
+
+
+def _match(before: NDArray[np.float32], after: NDArray[np.float32], dy: int, dx: int, scale: int) -> Motion:
+    """What is missing in a motion, up to `SEARCH` pixels of a picture made `scale` times smaller."""
     shared = _shared(before, after, dy, dx)
     if shared is None:
-        return Motion(dy, dx, 0.0)
-    down, right = _phase(*shared)
-    shared = _shared(before, after, dy + round(down), dx + round(right))
-    return Motion(dy + down, dx + right, _correlation(*shared) if shared else 0.0)
+        return Motion(0.0, 0.0, 0.0)
+    one, other = (_detail(picture, scale) for picture in shared)
+    other = other[SEARCH:-SEARCH, SEARCH:-SEARCH]
+    if min(one.std(), other.std()) < FLAT:
+        return Motion(0.0, 0.0, 0.0)
+    match = cv2.matchTemplate(one, other, cv2.TM_CCOEFF_NORMED)
+    y, x = (int(at) for at in np.unravel_index(match.argmax(), match.shape))
+    down, right = (scale * (SEARCH - at - _peak(line, at)) for at, line in ((y, match[:, x]), (x, match[y])))
+    return Motion(down, right, float(match[y, x]))
 
 
-def _phase(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[float, float]:
-    (right, down), _ = cv2.phaseCorrelate(before, after, cv2.createHanningWindow(before.shape[::-1], cv2.CV_32F))
-    return down, right
+def _detail(picture: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
+    """Made smaller, what is neither noise nor mere light and dark: any two skies are alike."""
+    if scale > 1:
+        picture = cv2.resize(picture, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
+    smooth = cv2.GaussianBlur(picture, (0, 0), 3 / scale)
+    return smooth - cv2.blur(smooth, (32 // scale + 1, 32 // scale + 1))
+
+
+def _peak(line: NDArray[np.float32], at: int) -> float:
+    """From the largest value to the top of the parabola through it and its neighbours; 0 where one is missing."""
+    if not 0 < at < len(line) - 1:
+        return 0.0
+    before, top, after = (float(value) for value in line[at - 1 : at + 2])
+    return 0.5 * (after - before) / (2 * top - before - after) if 2 * top > before + after else 0.0
 
 
 def _side(size: int) -> int:
@@ -140,19 +176,10 @@ def _shared(before: NDArray[np.float32], after: NDArray[np.float32], dy: int, dx
     spans = []
     for size, by in zip(before.shape, (dy, dx), strict=True):
         common = size - abs(by)
-        side = _side(common)
-        if 2 * common < size or not side:
+        side = min(common, SIDES[0]) // 2 * 2
+        if 2 * common < size or side < SIDES[-1]:
             return None
         first = max(0, -by) + (common - side) // 2
         spans.append((slice(first, first + side), slice(first + by, first + by + side)))
     (rows, rows_after), (columns, columns_after) = spans
     return np.ascontiguousarray(before[rows, columns]), np.ascontiguousarray(after[rows_after, columns_after])
-
-
-def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Pearson's, from -1 to 1, of what is neither noise nor mere light and dark: any two skies are alike."""
-    details = []
-    for picture in (one, other):
-        smooth = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        details.append(smooth - cv2.blur(smooth, (9, 9)))
-    return float(cv2.matchTemplate(*details, cv2.TM_CCOEFF_NORMED)[0, 0])
