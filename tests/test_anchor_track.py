@@ -52,7 +52,6 @@ def test_on_a_noisy_walk_the_anchor_stays_on_its_scene_point(name, seed):
     assert {event.reason for event in tracker.events} <= {"start", "keyframe"}
 
 
-@pytest.mark.xfail(strict=True, reason="frames of 96 pixels that move by up to 8 are taken for cuts")
 @pytest.mark.parametrize("name", SCENES[:3])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_small_frames_walk_too(name, seed):
@@ -88,7 +87,6 @@ def test_a_cut_is_seen_at_its_frame_and_the_anchor_is_the_new_scenes(before, aft
     assert (fresh.y + places[7][0], fresh.x + places[7][1]) == points[7]
 
 
-@pytest.mark.xfail(strict=True, reason="OpenCV's correlation with a flat picture is 1, so that darkness shows the scene before it")
 @pytest.mark.parametrize("level", [0.0, 1.0])
 def test_a_cut_to_black_or_white_and_back_is_two_cuts(level):
     tracker, view = Tracker(), scene()[:, 100:260, 100:260]
@@ -103,7 +101,8 @@ def test_another_size_is_another_scene():
     frames = [whole[:, :160, :160], whole[:, :160, :160], whole[:, :160, :176], whole[:, :160, :176]]
     answers = [tracker(frame) for frame in frames]
     assert [tuple(event) for event in tracker.events] == [(0, "start"), (2, "size")]
-    assert answers[0] == answers[1] and answers[2] == answers[3]
+    assert answers[0][:2] == answers[1][:2] and answers[2][:2] == answers[3][:2]
+    assert np.abs([answer.fraction for answer in answers]).max() < 0.02
 
 
 @pytest.mark.parametrize("direction", [(0.1, 0), (0, -0.1), (0.1, 0.1)])

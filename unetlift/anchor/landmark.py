@@ -46,40 +46,33 @@ def landmark(image: Tensor | NDArray[np.floating], border: str = "inside") -> La
     Args:
         image: (C, H, W) floats in any range; only the sum of the channels counts.
         border: `inside` looks at points whose surroundings lie in the frame, so that a window that moves over a
-            scene gives them all the same strength; `wrap` takes the picture for a torus, as a roll does, and then
-            the answer follows every roll, of equals too.
+            scene gives them all the same strength (but for rounding, where the brightest pixel doubles); `wrap` takes
+            the picture for a torus, as a roll does, and then the answer follows every roll, whatever the picture.
 
     Returns:
-        The point, or None where the picture has no structure (`inside`: nothing but edges counts as none).
+        The point, or None where there is none: under `wrap` only where the picture is constant.
 
     Raises:
         UsageError: the border is unknown, or the picture holds values that are not finite.
     """
     one_of("border", border, BORDERS)
-    pixels = _pixels(image)
+    pixels = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image)
     brightness = grey(pixels)
-    if min(brightness.shape) <= 2 * REACH or brightness.min() == brightness.max():
-        return None
-    smooth = _smooth(brightness, border)
-    places = _extrema(smooth, border)
-    strength = _smaller_curvature(smooth, places)
+    smooth, places, strength = None, np.zeros(0, np.int64), np.zeros(0)
+    if min(brightness.shape) > 2 * REACH:
+        smooth = _smooth(brightness, border)
+        places = _extrema(smooth, border)
+        strength = _smaller_curvature(smooth, places)
     best = strength.max(initial=0.0)
     if best > 0:
         equals = places[strength == best]
-    elif border == "wrap":
-        places, strength = np.arange(brightness.size), np.zeros(brightness.size)
-        equals = places
-    else:
+        at = equals[0] if border == "inside" or len(equals) == 1 else _among_equals(pixels, equals)
+        y, x = divmod(int(at), brightness.shape[1])
+        runner_up = _runner_up(places, strength, (y, x), brightness.shape, border)
+        return Landmark(y, x, float(1 - runner_up / best), _fraction(smooth, y, x))
+    if border == "inside" or (pixels == pixels[:, :1, :1]).all():
         return None
-    at = equals[0] if border == "inside" or len(equals) == 1 else _among_equals(pixels, equals)
-    y, x = divmod(int(at), brightness.shape[1])
-    runner_up = _runner_up(places, strength, (y, x), brightness.shape, border)
-    confidence = float(1 - runner_up / best) if best > 0 else 0.0
-    return Landmark(y, x, confidence, _fraction(smooth, y, x) if best > 0 else (0.0, 0.0))
-
-
-def _pixels(image: Tensor | NDArray[np.floating]) -> NDArray[np.float32]:
-    return np.asarray(image.detach().cpu().float() if isinstance(image, Tensor) else image, dtype=np.float32)
+    return Landmark(*divmod(_among_equals(pixels, np.arange(brightness.size)), brightness.shape[1]), 0.0)
 
 
 def grey(image: Tensor | NDArray[np.floating]) -> NDArray[np.float32]:
@@ -88,10 +81,11 @@ def grey(image: Tensor | NDArray[np.floating]) -> NDArray[np.float32]:
     Raises:
         UsageError: the picture holds values that are not finite.
     """
-    pixels = _pixels(image)
-    total = pixels[0].copy()
-    for channel in pixels[1:]:  # one order of summation for every pixel, whatever the memory's layout
-        total += channel
+    pixels = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities are told below
+        total = pixels[0].astype(np.float32)
+        for channel in pixels[1:]:  # one order of summation for every pixel, whatever the memory's layout
+            total += channel.astype(np.float32)
     largest = max(total.max(), -total.min())
     if not np.isfinite(largest):
         raise UsageError("The picture holds values that are not finite numbers; replace them.")
@@ -156,7 +150,7 @@ def _runner_up(
     return strength[away].max(initial=0.0)
 
 
-def _among_equals(pixels: NDArray[np.float32], equals: NDArray[np.int64]) -> int:
+def _among_equals(pixels: NDArray[np.floating], equals: NDArray[np.int64]) -> int:
     """Of equally strong places on the torus the one whose picture, read from there, comes last in order.
 
     The order grows by doubling: pixels, then pairs, fours, ... along rows, then along columns. Two places that stay

@@ -33,6 +33,7 @@ class Placement(NamedTuple):
         right: columns from the frame's left to the placed picture's.
         height: of the frame.
         width: of the frame.
+        placed: height and width of the placed picture.
         circular: the content was rolled; otherwise pixels were put around it.
         fraction: rows and columns that the content was moved by beyond that, each between -1 and 1.
     """
@@ -41,6 +42,7 @@ class Placement(NamedTuple):
     right: int
     height: int
     width: int
+    placed: tuple[int, int]
     circular: bool
     fraction: tuple[float, float] = (0.0, 0.0)
 
@@ -48,12 +50,11 @@ class Placement(NamedTuple):
         """The (..., H, W) answer to the placed picture, where the picture itself lies.
 
         Raises:
-            UsageError: the answer is smaller than the picture: the function has to keep height and width.
+            UsageError: the answer has another size than the placed picture: the function has to keep height and width.
         """
-        placed = (self.height, self.width) if self.circular else (self.down + self.height, self.right + self.width)
-        if output.shape[-2] < placed[0] or output.shape[-1] < placed[1]:
-            got = f"{output.shape[-1]} x {output.shape[-2]}"
-            raise UsageError(f"The function answered a placed picture with {got} pixels; anchoring wants an answer of its input's size.")
+        if tuple(output.shape[-2:]) != self.placed:
+            (height, width), got = self.placed, " x ".join(str(size) for size in reversed(output.shape[-2:]))
+            raise UsageError(f"The function answered a picture of {width} x {height} with {got}; anchoring wants its input's size.")
         if self.circular:
             back = output.roll((-self.down, -self.right), (-2, -1))
         else:
@@ -110,14 +111,17 @@ def align(
     moved = (-fraction[0], -fraction[1])
     if placing == "circular":
         down, right = (size // 2 // stride * stride - at for size, at in zip((height, width), anchor, strict=True))
-        return image.roll((down, right), (-2, -1)), Placement(down, right, height, width, True, moved)
-    multiple = multiple or stride
+        # One layout, which a roll of its own can change: with another one a network sums in another order.
+        rolled = image.roll((down, right), (-2, -1)).clone(memory_format=torch.contiguous_format)
+        return rolled, Placement(down, right, height, width, (height, width), True, moved)
+    multiple = stride if multiple is None else multiple
     down, right = ((first - at) % stride for first, at in zip(frame[:2], anchor, strict=True))
     below, after = (-(before + size) % multiple for before, size in zip((down, right), frame[2:], strict=True))
     rows = (frame.top - down, frame.top + frame.height + below)
     columns = (frame.left - right, frame.left + frame.width + after)
     border = "replicate" if placing == "replicate" else "reflect"
-    return _cut(image, rows, columns, border), Placement(down, right, frame.height, frame.width, False, moved)
+    placed = (rows[1] - rows[0], columns[1] - columns[0])
+    return _cut(image, rows, columns, border), Placement(down, right, frame.height, frame.width, placed, False, moved)
 
 
 def _cut(image: Tensor, rows: tuple[int, int], columns: tuple[int, int], border: str) -> Tensor:

@@ -59,7 +59,7 @@ class Anchored:
     ):
         one_of("anchor", mode, MODES)
         one_of("placing", placing, PLACINGS)
-        if min(stride, multiple or stride) < 1:
+        if not all(isinstance(value, int) and value >= 1 for value in (stride, stride if multiple is None else multiple)):
             raise UsageError(f"stride is {stride} and multiple {multiple}; both are whole numbers from 1 on.")
         self.function, self.stride, self.mode, self.placing, self.multiple = function, stride, mode, placing, multiple
         self._tracker = Tracker()
@@ -81,10 +81,10 @@ class Anchored:
         self, pictures: Pictures, frame: Frame | None = None, anchor: Landmark | None = None
     ) -> tuple[Pictures, list[Anchoring]]:
         """The answer, and what each picture was anchored to."""
-        if self.mode == "none":
+        if self.mode == "none" or not len(pictures):
             return self.function(pictures), [Anchoring(None, None)] * len(pictures)
         arrays = not isinstance(pictures, Tensor)
-        batch = torch.from_numpy(np.ascontiguousarray(pictures)) if arrays else pictures
+        batch = torch.from_numpy(np.array(pictures)) if arrays else pictures  # a copy: arrays may be read-only
         anchorings = [Anchoring(anchor, None) if anchor else self._find(picture) for picture in batch]
         # One by one: each has its own size once placed, and none may depend on its neighbours in the batch.
         answers = [self._ask(picture, found.anchor, frame, arrays) for picture, found in zip(batch.split(1), anchorings, strict=True)]
@@ -111,10 +111,10 @@ class Anchored:
     def _ask(self, picture: Tensor, anchor: Landmark | None, frame: Frame | None, arrays: bool) -> Tensor:
         fraction = anchor.fraction if anchor and self.mode.endswith("subpixel") else (0.0, 0.0)
         if anchor is None:
-            placed, placement = (picture if frame is None else frame.cut(picture)), None
+            placed, placement = (picture if frame is None else frame.cut(picture)).clone(), None
         else:
             placed, placement = align(
                 picture, anchor[:2], self.stride, self.placing, frame=frame, multiple=self.multiple, fraction=fraction
             )
-        answer = torch.from_numpy(self.function(placed.numpy())) if arrays else self.function(placed)
+        answer = torch.from_numpy(np.array(self.function(placed.numpy()))) if arrays else self.function(placed)
         return placement.restore(answer) if placement else answer
