@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from statistics import fmean, median
 from time import perf_counter
@@ -49,6 +50,11 @@ def store(section: str, values: object) -> None:
     RESULTS.write_text(json.dumps(everything, indent=1) + "\n")
 
 
+def stored(section: str) -> dict:
+    """What an earlier run has put there; delete the file to measure anew."""
+    return json.loads(RESULTS.read_text()).get(section, {}) if RESULTS.exists() else {}
+
+
 def pictures(count: int) -> list[Path]:
     """Test pictures, spread evenly over the folder, as `unetlift stability --pictures` takes them."""
     found = images.picture_files(DATA / "test" / "images")
@@ -58,11 +64,6 @@ def pictures(count: int) -> list[Path]:
 def network(name: str) -> Predictor:
     """A shipped network in float32."""
     return load_predictor(ROOT / "checkpoints" / name, "cpu", "float32")
-
-
-def adaptive_still(predictor: Predictor, mode: str) -> Anchored:
-    """Anchored with its adaptive phases left in place."""
-    return Anchored(predictor, STRIDE, mode)
 
 
 def summary(psnr: list[float], agreement: list[float], flips: list[bool]) -> dict[str, float]:
@@ -83,14 +84,14 @@ def residue(point: Landmark | None, moved_by: Shift) -> tuple[int, int] | None:
     return point and ((point.y - moved_by.dy) % STRIDE, (point.x - moved_by.dx) % STRIDE)
 
 
-def crop_row(ask: Anchored, known: bool, prepare: Callable[[Path], Tensor]) -> dict[str, float]:
+def crop_row(ask: Anchored, known: bool, predictor: Predictor) -> dict[str, float]:
     """One network anchored in one way, over the same pictures and shifts as the README's table.
 
     With `known`, the motion itself is given instead of a landmark: the most that any anchor can reach.
     """
     psnr, agreement, flips = [], [], []
     for path in pictures(PICTURES["crop"]):
-        x = prepare(path)
+        x = predictor.prepare(images.read_picture(path))
         frame = stability.still_frame(x, "crop", MAX_SHIFT, STRIDE)
         middle = Landmark(frame.shape[2] // 2, frame.shape[3] // 2, 1.0)
         still, (at,) = ask.answer(frame, anchor=middle if known else None)
@@ -104,41 +105,47 @@ def crop_row(ask: Anchored, known: bool, prepare: Callable[[Path], Tensor]) -> d
     return summary(psnr, agreement, flips)
 
 
+WAYS: dict[str, Callable[[Predictor], Anchored]] = {
+    "none": lambda predictor: predictor.anchored("none"),
+    "landmark": lambda predictor: predictor.anchored("landmark"),
+    "known motion": lambda predictor: predictor.anchored("landmark"),
+    "landmark, phases left adaptive": lambda predictor: Anchored(predictor, STRIDE),
+    "landmark, replicate": lambda predictor: predictor.anchored("landmark", "replicate"),
+}
+
+
 def crop() -> None:
-    """Every shipped network under crop: without, with a landmark, and with the motion known."""
-    rows = {}
-    for name in NAMES:
-        predictor = network(name)
-        ways = {"none": (predictor.anchored("none"), False), "landmark": (predictor.anchored("landmark"), False)}
-        ways |= {"landmark, replicate": (predictor.anchored("landmark", "replicate"), False)}
-        ways |= {"known motion": (predictor.anchored("landmark"), True)}
-        if "adaptive" in name:
-            ways["landmark, phases left adaptive"] = (adaptive_still(predictor, "landmark"), False)
-        for way, (ask, known) in ways.items():
-            rows[f"{name} | {way}"] = crop_row(ask, known, lambda path, p=predictor: p.prepare(images.read_picture(path)))
-            print(name, way, {key: round(value, 3) for key, value in rows[f"{name} | {way}"].items()}, flush=True)
+    """Every shipped network under crop, in every way that concerns it; goes on where it was interrupted."""
+    rows = stored("crop")
+    for way, anchored in WAYS.items():
+        for name in NAMES:
+            key = f"{name} | {way}"
+            if key in rows or ("adaptive" in way and "adaptive" not in name):
+                continue
+            predictor = network(name)
+            rows[key] = crop_row(anchored(predictor), way == "known motion", predictor)
+            print(key, {figure: round(value, 3) for figure, value in rows[key].items()}, flush=True)
             store("crop", rows)
 
 
 def study() -> None:
-    """Roll and sub-pixel shifts of every network in every mode, and accuracy on the whole test split."""
-    rows, scores = {}, {}
-    for name in NAMES:
+    """Roll and sub-pixel shifts of every network in every mode, and accuracy on the whole test split; goes on likewise."""
+    rows, scores = stored("study"), stored("accuracy")
+    for name, anchor in product(NAMES, ("none", "landmark", "subpixel")):
         predictor = network(name)
-        for anchor in ("none", "landmark", "subpixel"):
-            result = evaluate.evaluate(predictor, DATA, "test", anchor)
-            scores[f"{name} | {anchor}"] = {"miou": result.miou, "pixel_accuracy": result.pixel_accuracy}
-            print(name, anchor, result.miou, flush=True)
-            store("accuracy", scores)
-        for mode, anchors in {"roll": ("none", "landmark"), "subpixel": ("none", "landmark", "subpixel")}.items():
-            for anchor in anchors:
+        for mode in ("subpixel", "roll") if anchor != "subpixel" else ("subpixel",):
+            if (key := f"{name} | {mode} | {anchor}") not in rows:
                 ask = predictor.anchored(anchor, "circular" if mode == "roll" else "reflect")
                 prepared = (predictor.prepare(images.read_picture(path)) for path in pictures(PICTURES["study"]))
                 report = stability.measure(ask, prepared, mode, MAX_SHIFT, multiple=STRIDE, margin=MARGIN)
-                values = [record.psnr for record in report.records]
-                rows[f"{name} | {mode} | {anchor}"] = summary(values, [r.agreement for r in report.records], [False])
-                print(name, mode, anchor, report.mean, report.worst, flush=True)
+                rows[key] = summary([r.psnr for r in report.records], [r.agreement for r in report.records], [False])
+                print(key, rows[key], flush=True)
                 store("study", rows)
+        if (key := f"{name} | {anchor}") not in scores:
+            result = evaluate.evaluate(predictor, DATA, "test", anchor)
+            scores[key] = {"miou": result.miou, "pixel_accuracy": result.pixel_accuracy}
+            print(key, scores[key], flush=True)
+            store("accuracy", scores)
 
 
 def clip(path: Path) -> list[np.ndarray]:
