@@ -197,3 +197,9 @@ def test_nothing_but_edges_is_no_point():
 def test_an_unknown_border_is_one_sentence():
     with pytest.raises(UsageError, match="border 'mirror' is unknown; it is one of inside, wrap"):
         landmark(dark(), "mirror")
+
+
+@every_border
+def test_a_tensor_of_any_float_has_the_landmark_of_its_values(border):
+    picture = torch.from_numpy(noise(3, 24, 40)).bfloat16()
+    assert landmark(picture, border) == landmark(picture.float(), border) == landmark(picture.double().numpy(), border)

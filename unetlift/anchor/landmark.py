@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -56,7 +57,7 @@ def landmark(image: Tensor | NDArray[np.floating], border: str = "inside") -> La
         UsageError: the border is unknown, or the picture holds values that are not finite.
     """
     one_of("border", border, BORDERS)
-    pixels = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image)
+    pixels = _array(image)
     brightness = grey(pixels)
     smooth, places, strength = None, np.zeros(0, np.int64), np.zeros(0)
     if min(brightness.shape) > 2 * REACH:
@@ -75,13 +76,20 @@ def landmark(image: Tensor | NDArray[np.floating], border: str = "inside") -> La
     return Landmark(*divmod(_among_equals(pixels, np.arange(brightness.size)), brightness.shape[1]), 0.0)
 
 
+def _array(image: Tensor | NDArray[np.floating]) -> NDArray[np.floating]:
+    if not isinstance(image, Tensor):
+        return np.asarray(image)
+    image = image.detach().cpu()
+    return (image.float() if image.dtype is torch.bfloat16 else image).numpy()  # NumPy knows no bfloat16
+
+
 def grey(image: Tensor | NDArray[np.floating]) -> NDArray[np.float32]:
     """The sum of the channels of (C, H, W) in whole numbers up to 2^12; scaled by a power of two, which rounds nothing.
 
     Raises:
         UsageError: the picture holds values that are not finite.
     """
-    pixels = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image)
+    pixels = _array(image)
     with np.errstate(invalid="ignore", over="ignore"):  # infinities are told below
         total = pixels[0].astype(np.float32)
         for channel in pixels[1:]:  # one order of summation for every pixel, whatever the memory's layout
