@@ -190,6 +190,30 @@ def test_roll_shows_the_adaptive_network_exact(visit: Visit) -> None:
     sync_api.expect(exact).to_be_visible(timeout=PATIENCE)
 
 
+def test_anchoring_shows_every_network_with_and_without(visit: Visit) -> None:
+    before = {name: visit.figure(name) for name in (USUAL, ADAPTIVE)}
+    switch = visit.tab.get_by_label("Tie the grid to a landmark of the picture (anchoring)")
+    assert not switch.is_checked() and visit.tab.locator(".without, .mark").count() == 0
+    switch.check()
+    for name, figure in before.items():
+        visit.wait_for_another(name, figure)
+        assert visit.tab.locator(f'[data-variant="{name}"] .without').inner_text() == f"without anchoring {figure}"
+    assert visit.tab.locator("#sight .mark:visible").count() == 2
+    assert "the network is untouched" in visit.tab.locator("#mode-words").inner_text()
+
+    visit.tab.get_by_label("roll: wraps around").check()
+    for name in before:
+        sync_api.expect(visit.tab.locator(f'[data-variant="{name}"] .psnr')).to_have_text("exact", timeout=PATIENCE)
+        told = f'img.plot[alt*="mode roll"][alt*="{name}: exact at every distance"][alt*="{name} without anchoring: "]'
+        sync_api.expect(visit.tab.locator(told)).to_be_visible(timeout=PATIENCE)
+
+    visit.tab.get_by_label("crop: a camera moves").check()
+    switch.uncheck()
+    for name, figure in before.items():
+        sync_api.expect(visit.tab.locator(f'[data-variant="{name}"] .psnr')).to_have_text(figure, timeout=PATIENCE)
+    assert visit.tab.locator(".without, .mark").count() == 0
+
+
 def test_a_picture_of_ones_own_can_be_uploaded_and_is_not_kept(visit: Visit, cache: Path) -> None:
     buffer = BytesIO()
     Image.fromarray(nuclei(side=128, count=12, seed=1)[..., 0]).save(buffer, format="PNG")
@@ -232,7 +256,7 @@ def test_a_file_of_the_server_is_neither_read_nor_removed(address: str, tmp_path
     Image.new("L", (128, 128)).save(secret)
     dependencies = httpx.get(f"{address}config").json()["dependencies"]
     upload = next(d["id"] for d in dependencies if d["targets"][0][1] == "upload")
-    data = [None, {"path": str(secret), "meta": {"_type": "gradio.FileData"}}, "crop", 1, 1]
+    data = [None, {"path": str(secret), "meta": {"_type": "gradio.FileData"}}, "crop", 1, 1, False]
     asked = {"data": data, "fn_index": upload, "session_hash": "stranger", "trigger_id": 1}
     httpx.post(f"{address}gradio_api/queue/join", json=asked).raise_for_status()
     with httpx.stream("GET", f"{address}gradio_api/queue/data?session_hash=stranger", timeout=120) as answers:
@@ -242,9 +266,9 @@ def test_a_file_of_the_server_is_neither_read_nor_removed(address: str, tmp_path
 
 
 @pytest.mark.skipif(not SCREENSHOTS, reason="Takes the README's pictures; set UNETLIFT_SCREENSHOTS to a folder to run it.")
-@pytest.mark.parametrize("mode", ["crop", "roll"])
-def test_the_pictures_of_the_readme(browser: "sync_api.Browser", cache: Path, mode: str) -> None:
-    """Over checkpoints/, or the folder that UNETLIFT_CHECKPOINTS names, as app-crop.png and app-roll.png."""
+@pytest.mark.parametrize(("name", "mode"), [("crop", "crop"), ("roll", "roll"), ("anchor", "crop")])
+def test_the_pictures_of_the_readme(browser: "sync_api.Browser", cache: Path, name: str, mode: str) -> None:
+    """Over checkpoints/, or the folder that UNETLIFT_CHECKPOINTS names, as app-crop.png, app-roll.png and app-anchor.png."""
     checkpoints = Path(os.environ.get("UNETLIFT_CHECKPOINTS", Path(__file__).parent.parent / "checkpoints"))
     with served(checkpoints, cache) as address:
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
@@ -252,8 +276,10 @@ def test_the_pictures_of_the_readme(browser: "sync_api.Browser", cache: Path, mo
         tab.goto(address)
         tab.wait_for_selector(".variant")
         tab.locator(f'#mode input[value="{mode}"]').check()
+        tab.locator("#anchor input").set_checked(name == "anchor")
         # The curve's last line comes last of all.
         last = tab.locator(".variant").last.get_attribute("data-variant")
-        tab.wait_for_selector(f'img.plot[alt*="mode {mode}"][alt*="{last}: "]')
-        tab.screenshot(path=Path(SCREENSHOTS) / f"app-{mode}.png")
+        end = f"{last} without anchoring: " if name == "anchor" else f"{last}: "
+        tab.wait_for_selector(f'img.plot[alt*="mode {mode}"][alt*="{end}"]')
+        tab.screenshot(path=Path(SCREENSHOTS) / f"app-{name}.png", full_page=name == "anchor")  # there the curve says most
         tab.close()

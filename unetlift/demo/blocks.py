@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import wraps
 from html import escape
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple, ParamSpec, TypeVar
 
@@ -64,20 +65,22 @@ class Page:
         self.examples = examples()
 
     @in_one_sentence
-    def choose(self, before: Scene | None, name: str, mode: str, dx: float, dy: float) -> Drawn:
+    def choose(self, before: Scene | None, name: str, mode: str, dx: float, dy: float, anchor: bool = False) -> Drawn:
         """An example picture."""
         one_of("example", name, self.examples)
-        return self._begin(before, self.examples[name](), mode, dx, dy)
+        return self._begin(before, self.examples[name](), mode, dx, dy, anchor)
 
     @in_one_sentence
-    def upload(self, before: Scene | None, path: str, mode: str, dx: float, dy: float) -> tuple[Scene, str, str, str, None]:
+    def upload(
+        self, before: Scene | None, path: str, mode: str, dx: float, dy: float, anchor: bool = False
+    ) -> tuple[Scene, str, str, str, None]:
         """A visitor's picture; no example is chosen any more."""
-        return *self._begin(before, compare.read_upload(Path(path)), mode, dx, dy), None
+        return *self._begin(before, compare.read_upload(Path(path)), mode, dx, dy, anchor), None
 
     @in_one_sentence
-    def turn(self, before: Scene | None, mode: str, dx: float, dy: float) -> Drawn:
-        """The same picture under another mode."""
-        return self._begin(before, _there(before).pixels, mode, dx, dy)
+    def turn(self, before: Scene | None, mode: str, dx: float, dy: float, anchor: bool = False) -> Drawn:
+        """The same picture under another mode, or with another anchoring."""
+        return self._begin(before, _there(before).pixels, mode, dx, dy, anchor)
 
     @in_one_sentence
     def move(self, scene: Scene | None, dx: float, dy: float) -> tuple[str, str]:
@@ -86,20 +89,25 @@ class Page:
 
     def curve(self, scene: Scene | None) -> Iterator[str]:
         """The plot, a line more with every network."""
+        if scene is None:
+            return
         names = [network.name for network in self.bench.networks]
-        for curves in self.bench.curves(scene) if scene is not None else ():
-            yield panels.plot(curves, names, scene.mode)
+        without = self.bench.curves(scene.without) if scene.without else repeat({})
+        for curves, others in zip(self.bench.curves(scene), without, strict=False):
+            yield panels.plot(curves, names, scene.mode, others)
 
-    def _begin(self, before: Scene | None, picture: Picture, mode: str, dx: float, dy: float) -> Drawn:
-        scene = self.bench.begin(picture, mode)
+    def _begin(self, before: Scene | None, picture: Picture, mode: str, dx: float, dy: float, anchor: bool) -> Drawn:
+        scene = self.bench.begin(picture, mode, bool(anchor))  # from a stranger it may be anything
         if before is not None:
             before.left.set()
-        return scene, *self._draw(scene, dx, dy), panels.mode_words(mode, self.bench.networks)
+        return scene, *self._draw(scene, dx, dy), panels.mode_words(mode, self.bench.networks, scene.anchored)
 
     def _draw(self, scene: Scene, dx: float, dy: float) -> tuple[str, str]:
         shift = Shift(round(dy or 0), round(dx or 0))  # an emptied number box sends nothing
         still, moved = self.bench.frames(scene, shift)
-        return panels.sight(still, moved, shift), panels.columns(self.bench.move(scene, shift), still, shift)
+        results = self.bench.move(scene, shift)
+        sight = panels.sight(still, moved, shift, scene.anchorings, [result.anchoring for result in results])
+        return sight, panels.columns(results, still, shift)
 
 
 def _there(scene: Scene | None) -> Scene:
@@ -117,6 +125,7 @@ class Controls(NamedTuple):
     mode: gr.Radio
     dx: gr.Slider
     dy: gr.Slider
+    anchor: gr.Checkbox
 
 
 class Views(NamedTuple):
@@ -159,6 +168,7 @@ def _controls(names: list[str]) -> Controls:
         gr.Radio(MODES, value="crop", label="How it moves", elem_id="mode"),
         gr.Slider(-compare.REACH, compare.REACH, 1, step=1, label="dx, right", elem_id="dx"),
         gr.Slider(-compare.REACH, compare.REACH, 1, step=1, label="dy, down", elem_id="dy"),
+        gr.Checkbox(False, label="Tie the grid to a landmark of the picture (anchoring)", elem_id="anchor"),
     )
 
 
@@ -174,16 +184,17 @@ def _views(sight: gr.HTML) -> Views:
 def _wire(page: Page, blocks: gr.Blocks, controls: Controls, views: Views) -> None:
     """Sliders ask for ten passes of the networks; a new picture or mode asks for the curve too, which takes some fifty."""
     scene = gr.State(None, time_to_live=3600)
-    example, upload, mode, dx, dy = controls
+    example, upload, mode, *moving = controls
+    dx, dy, anchor = moving
     drawn = [scene, views.sight, views.columns, views.about_mode]
     # `private` is a courtesy, not a lock: every event checks its arguments. One id means one computation at a time.
     calm = {"api_visibility": "private", "concurrency_id": "shift", "concurrency_limit": 1, "show_progress": "minimal"}
     calm |= {"show_progress_on": [views.columns]}
     begins = [
-        blocks.load(page.choose, [scene, example, mode, dx, dy], drawn, **calm),
-        example.input(page.choose, [scene, example, mode, dx, dy], drawn, trigger_mode="always_last", **calm),
-        upload.upload(page.upload, [scene, upload, mode, dx, dy], [*drawn, example], **calm),
-        mode.input(page.turn, [scene, mode, dx, dy], drawn, trigger_mode="always_last", **calm),
+        blocks.load(page.choose, [scene, example, mode, *moving], drawn, **calm),
+        example.input(page.choose, [scene, example, mode, *moving], drawn, trigger_mode="always_last", **calm),
+        upload.upload(page.upload, [scene, upload, mode, *moving], [*drawn, example], **calm),
+        gr.on([mode.input, anchor.input], page.turn, [scene, mode, *moving], drawn, trigger_mode="always_last", **calm),
     ]
     slow = {"api_visibility": "private", "concurrency_id": "curve", "concurrency_limit": 1, "show_progress": "hidden"}
     for begin in begins:

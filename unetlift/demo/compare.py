@@ -1,7 +1,7 @@
 """The computing behind the page: what every network says of a picture, and of the same picture moved."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetlift import images, stability, transforms
+from unetlift.anchor import Anchored, Anchoring
 from unetlift.checkpoint import CONFIG, WEIGHTS
 from unetlift.config import NetworkConfig
 from unetlift.errors import PictureError, UsageError
@@ -39,6 +40,10 @@ class Network:
     config: NetworkConfig
     predictor: Predictor
 
+    def asked(self, mode: str, anchor: bool) -> Anchored:
+        """What answers for it under a mode, its grid anchored or not."""
+        return self.predictor.anchored("landmark" if anchor else "none", "circular" if mode == "roll" else "reflect")
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -48,6 +53,8 @@ class Scene:
         pixels: (H, W, C) floats.
         mode: `crop` or `roll`.
         stills: one answer a network.
+        anchorings: one a network: what its grid was tied to.
+        without: with anchoring, the same scene without it.
         left: set once its visitor looks at something else. Gradio's own `cancels` comes too late: its page
             sends it after the next event's answer, and so ends the curve that should stay.
     """
@@ -55,7 +62,14 @@ class Scene:
     pixels: NDArray[np.float32]
     mode: str
     stills: tuple[Map, ...]
+    anchorings: tuple[Anchoring, ...]
+    without: "Scene | None" = None
     left: Event = field(default_factory=Event)
+
+    @property
+    def anchored(self) -> bool:
+        """Whether the networks' grids are tied to the picture."""
+        return self.without is not None
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,8 @@ class Result:
         moved_back: (H, W) labels for the moved picture, moved back.
         difference: (H, W), the largest change of any class's probability, 0 to 1.
         valid: (H, W), where both answers show the same scene away from the frame.
+        anchoring: what the grid was tied to in the moved picture.
+        without: with anchoring, the shift PSNR of the same network without it.
     """
 
     network: Network
@@ -79,6 +95,8 @@ class Result:
     moved_back: NDArray[np.int64]
     difference: NDArray[np.float32]
     valid: NDArray[np.bool_]
+    anchoring: Anchoring
+    without: float | None = None
 
 
 def find(checkpoints: Path) -> tuple[Network, ...]:
@@ -146,14 +164,18 @@ class Bench:
         """Frames are cut to multiples of the largest stride, so that exactness can show."""
         return max(network.config.stride for network in self.networks)
 
-    def begin(self, picture: images.Picture, mode: str) -> Scene:
-        """Asks every network about the picture as it stands."""
+    def begin(self, picture: images.Picture, mode: str, anchor: bool = False) -> Scene:
+        """Asks every network about the picture as it stands; with anchoring, without it too."""
         pixels = middle(picture)
-        stills = []
+        without = self.begin(pixels, mode) if anchor else None
+        stills, anchorings = [], []
         for network in self.networks:
             x = network.predictor.prepare(pixels)
-            stills.append(network.predictor(stability.still_frame(x, mode, REACH, self.multiple)))
-        return Scene(pixels, mode, tuple(stills))
+            still, found = network.asked(mode, anchor).answer(stability.still_frame(x, mode, REACH, self.multiple))
+            stills.append(still)
+            anchorings += found
+        # One visitor leaves both at once.
+        return Scene(pixels, mode, tuple(stills), tuple(anchorings), without, without.left if without else Event())
 
     def frames(self, scene: Scene, shift: Shift) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """What the networks see, as (H, W, C) floats of 0..1: before and after the move."""
@@ -163,12 +185,16 @@ class Bench:
         return still[0].permute(1, 2, 0).numpy(), moved[0].permute(1, 2, 0).numpy()
 
     def move(self, scene: Scene, shift: Shift) -> tuple[Result, ...]:
-        """Asks every network about the moved picture and compares."""
-        return tuple(self._compare(network, still, scene, shift) for network, still in zip(self.networks, scene.stills, strict=True))
+        """Asks every network about the moved picture and compares; with anchoring, without it too."""
+        results = tuple(self._compare(network, still, scene, shift) for network, still in zip(self.networks, scene.stills, strict=True))
+        if scene.without is None:
+            return results
+        return tuple(replace(r, without=other.psnr) for r, other in zip(results, self.move(scene.without, shift), strict=True))
 
     def _compare(self, network: Network, still: Map, scene: Scene, shift: Shift) -> Result:
         x = network.predictor.prepare(scene.pixels)
-        moved = network.predictor(stability.moved_frame(x, shift, scene.mode, REACH, self.multiple))
+        ask = network.asked(scene.mode, scene.anchored)
+        moved, (anchoring,) = ask.answer(stability.moved_frame(x, shift, scene.mode, REACH, self.multiple))
         comparison = stability.compare(still, moved, shift, scene.mode, MARGIN)
         change = (comparison.still - comparison.moved_back).abs().amax(1)
         return Result(
@@ -179,6 +205,7 @@ class Bench:
             comparison.moved_back.argmax(1)[0].cpu().numpy(),
             change[0].cpu().numpy(),
             comparison.valid.cpu().numpy(),
+            anchoring,
         )
 
     def curves(self, scene: Scene) -> Iterator[dict[str, dict[int, float]]]:
@@ -187,7 +214,7 @@ class Bench:
         shifts = [Shift(distance, distance) for distance in DISTANCES]
         measure = partial(stability.measure, mode=scene.mode, max_shift=REACH, shifts=shifts, multiple=self.multiple, margin=MARGIN)
         for network in self.networks:
-            report = measure(network.predictor, [network.predictor.prepare(scene.pixels)])
+            report = measure(network.asked(scene.mode, scene.anchored), [network.predictor.prepare(scene.pixels)])
             if scene.left.is_set():
                 return
             done = done | {network.name: report.by_shift()}

@@ -32,6 +32,10 @@ CSS = """
 .sight { display: grid; grid-template-columns: 1fr 1fr; gap: 8px; }
 .sight figcaption { min-height: 32px; }
 figure img { width: 100%; display: block; border-radius: 4px; background: #000; }
+.marked { position: relative; }
+.mark { position: absolute; width: 15px; height: 15px; transform: translate(-50%, -50%); filter: drop-shadow(0 0 1px #000);
+        background: linear-gradient(#ff4fb0 0 0) center / 100% 2px no-repeat, linear-gradient(#ff4fb0 0 0) center / 2px 100% no-repeat; }
+.sight .note { grid-column: 1 / -1; font-size: 12px; line-height: 1.35; font-weight: 600; }
 figcaption { font-size: 11px; line-height: 1.3; padding-top: 2px; color: var(--soft); }
 
 .variants { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: 0 10px; }
@@ -46,6 +50,9 @@ figcaption { font-size: 11px; line-height: 1.3; padding-top: 2px; color: var(--s
 .variant .psnr small { font-size: 17px; font-weight: 600; letter-spacing: 0; }
 .variant .agreement { font-size: 11.5px; line-height: 1.6; color: var(--soft); }
 .variant .agreement b { color: var(--body-text-color); font-weight: 600; font-variant-numeric: tabular-nums; }
+.variant:has(.without) { grid-row: span 8; }
+.variant .without { font-size: 11.5px; line-height: 1.3; color: var(--soft); }
+.variant .without b { color: var(--tone); font-weight: 600; font-variant-numeric: tabular-nums; }
 .word { display: inline-block; padding: 0 6px; border-radius: 4px; font-weight: 600; white-space: nowrap;
         background: var(--tone); color: var(--background-fill-primary) !important; }
 
