@@ -38,7 +38,7 @@ RESULTS = ROOT / "benchmarks" / "anchor.json"
 DATA = Path("data") / "dsb2018"
 NAMES = ("max+nearest", "max+unpool", "blur-3+bilinear", "lift+lift", "lift+lift@adaptive")
 STRIDE, MAX_SHIFT, MARGIN, NOISE, SEED = 16, 8, 16, 0.02, 0
-PICTURES = {"crop": 40, "study": 20}
+PICTURES = {"crop": 40, "study": 12, "walks": 6}
 
 
 def store(section: str, values: object) -> None:
@@ -192,7 +192,7 @@ def flicker(outputs: list[Tensor], frames: list[np.ndarray]) -> tuple[list[float
 def video(paths: list[str]) -> None:
     """Flicker of two networks on clips, and on walks over real pictures, in every mode."""
     sequences: dict[str, list[list[np.ndarray]]] = {Path(path).name: [clip(Path(path))] for path in paths}
-    chosen = pictures(8)
+    chosen = pictures(PICTURES["walks"])
     sequences["walk, whole pixels"] = [[frame for frame, _ in walk(path, True)] for path in chosen]
     sequences["walk, parts of pixels"] = [[frame for frame, _ in walk(path, False)] for path in chosen]
     rows = {}
