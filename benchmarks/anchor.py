@@ -38,7 +38,7 @@ RESULTS = ROOT / "benchmarks" / "anchor.json"
 DATA = Path("data") / "dsb2018"
 NAMES = ("max+nearest", "max+unpool", "blur-3+bilinear", "lift+lift", "lift+lift@adaptive")
 STRIDE, MAX_SHIFT, MARGIN, NOISE, SEED = 16, 8, 16, 0.02, 0
-PICTURES = {"crop": 40, "study": 12, "walks": 6}
+PICTURES = {"crop": 40, "study": 12, "walks": 5}
 
 
 def store(section: str, values: object) -> None:
@@ -158,8 +158,8 @@ def clip(path: Path) -> list[np.ndarray]:
     return frames
 
 
-def walk(path: Path, whole: bool, steps: int = 40) -> Iterable[tuple[np.ndarray, Shift]]:
-    """A window that wanders over a picture by up to 8 pixels a frame, whole or not, with noise; and where its content lies."""
+def walk(path: Path, whole: bool, noise: float = NOISE, steps: int = 40) -> Iterable[tuple[np.ndarray, Shift]]:
+    """A window that wanders over a picture by up to 8 pixels a frame, whole or not; and where its content lies."""
     rng = np.random.default_rng(SEED)
     scene = torch.from_numpy(images.to_float(images.read_picture(path)).transpose(2, 0, 1).copy())[None]
     border = 24
@@ -168,7 +168,7 @@ def walk(path: Path, whole: bool, steps: int = 40) -> Iterable[tuple[np.ndarray,
         dy, dx = round(y), round(x)
         moved = scene if whole else by_fraction(scene, Fraction(y - dy, x - dx), "reflect")
         frame = window(moved, Shift(dy, dx), border)[0].numpy()
-        yield frame + rng.normal(0, NOISE, frame.shape).astype(np.float32), Shift(dy, dx)
+        yield frame + rng.normal(0, noise, frame.shape).astype(np.float32), Shift(dy, dx)
         jump = rng.uniform(-8, 8, 2)
         y, x = (float(np.clip(at + (round(by) if whole else by), -border, border)) for at, by in zip((y, x), jump, strict=True))
 
@@ -193,8 +193,10 @@ def video(paths: list[str]) -> None:
     """Flicker of two networks on clips, and on walks over real pictures, in every mode."""
     sequences: dict[str, list[list[np.ndarray]]] = {Path(path).name: [clip(Path(path))] for path in paths}
     chosen = pictures(PICTURES["walks"])
-    sequences["walk, whole pixels"] = [[frame for frame, _ in walk(path, True)] for path in chosen]
-    sequences["walk, parts of pixels"] = [[frame for frame, _ in walk(path, False)] for path in chosen]
+    for noise in (0.0, NOISE):
+        for whole in (True, False):
+            title = f"walk, {'whole' if whole else 'parts of'} pixels, noise {noise:g}"
+            sequences[title] = [[frame for frame, _ in walk(path, whole, noise)] for path in chosen]
     rows = {}
     for title, parts in sequences.items():
         inputs = [flicker([torch.from_numpy(f.copy())[None] for f in frames], frames) for frames in parts]

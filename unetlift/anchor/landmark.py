@@ -98,7 +98,8 @@ def grey(image: Tensor | NDArray[np.floating]) -> NDArray[np.float32]:
     if not np.isfinite(largest):
         raise UsageError("The picture holds values that are not finite numbers; replace them.")
     _, exponent = np.frexp(largest)
-    return np.rint(np.ldexp(total, 12 - int(exponent)), out=total)
+    total *= np.float32(2.0 ** min(12 - int(exponent), 120))  # beyond, the factor itself would be infinite
+    return np.rint(total, out=total)
 
 
 def _smooth(grey: NDArray[np.float32], border: str) -> NDArray[np.float32]:
