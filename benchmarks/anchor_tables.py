@@ -33,8 +33,8 @@ def crop_table(rows: dict[str, Row]) -> str:
     """Every network, every way."""
     head = ["network", "anchor", "mean dB", "median", "5th percentile", "worst", "label agreement %", "flips %"]
     body = []
-    for key, row in rows.items():
-        name, way = key.split(" | ")
+    for key in sorted(rows, key=lambda key: NAMES.index(key.split(" | ")[0])):
+        row, (name, way) = rows[key], key.split(" | ")
         figures = [decibels(row[key]) for key in ("mean", "median", "p5", "worst")]
         flips = "" if way in ("none", "known motion") else _percent(row["flips"])
         body.append([f"`{name}`", way, *figures, f"{100 * row['agreement']:.2f}", flips])
