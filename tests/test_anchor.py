@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage
+import tifffile
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from unetlift import shifts
+from unetlift import cli, shifts
 from unetlift.anchor import MODES, PLACINGS, Anchored, Frame, Landmark, Tracker
 from unetlift.errors import UsageError
 from unetlift.images import read_picture
@@ -222,3 +223,17 @@ def test_values_that_are_not_finite_are_one_sentence(value, mode):
     x[0, 1, 5, 5] = value
     with pytest.raises(UsageError, match="not finite numbers; replace them"):
         Anchored(blocks, STRIDE, mode)(x)
+
+
+@pytest.mark.parametrize("mode", ["landmark", "track"])
+def test_a_picture_that_cannot_be_anchored_stops_nothing_but_itself(mode, model_folder, tmp_path, capsys):
+    bad, good = np.full((32, 40, 3), np.nan, np.float32), np.random.default_rng(0).random((32, 40, 3), np.float32)
+    (tmp_path / "in").mkdir()
+    for name, pixels in {"a": good, "b": bad, "c": good}.items():
+        tifffile.imwrite(tmp_path / "in" / f"{name}.tif", pixels, photometric="rgb")
+    flags = [f"--model={model_folder}", f"--input={tmp_path / 'in'}", f"--output={tmp_path / 'out'}", f"--anchor={mode}"]
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["predict", *flags])
+    assert stop.value.code == 1
+    assert f"{tmp_path / 'in' / 'b.tif'}: The picture holds values that are not finite" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == ["a.png", "c.png"]

@@ -128,6 +128,7 @@ def test_answers_with_other_channels_and_types_come_back_too():
     [
         ({"placing": "zeros"}, "placing 'zeros' is unknown; it is one of reflect, replicate, context, circular"),
         ({"stride": 0}, "stride is 0; it is a whole number from 1 on"),
+        ({"multiple": 0}, "multiple is 0; it is a whole number from 1 on"),
         ({"placing": "context"}, "The placing 'context' came without a frame; only 'context' takes one"),
         ({"frame": Frame(0, 0, 4, 4)}, "The placing 'reflect' came with a frame; only 'context' takes one"),
         ({"placing": "context", "frame": Frame(5, 0, 4, 4)}, "does not lie in a picture of 9 x 8"),

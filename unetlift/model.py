@@ -89,7 +89,7 @@ def anchored(model: UNet, mode: str = "landmark", placing: str = "reflect") -> A
 
     Args:
         model: the network; it stays as it is, and its weights are shared.
-        mode: none, landmark, track or subpixel.
+        mode: none, landmark, subpixel, track or track-subpixel.
         placing: reflect, replicate, context or circular.
     """
     network = model if mode == "none" or placing == "circular" else model.on_fixed_grid()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from unetlift import images, transforms
 from unetlift.anchor import Anchored, Anchoring
 from unetlift.config import ModelInfo
+from unetlift.errors import PictureError, UsageError
 from unetlift.model import anchored, load
 from unetlift.runtime import choose_device, choose_precision
 from unetlift.types import Map
@@ -78,8 +79,16 @@ class Predictor:
         return Anchored(twin, network.stride, mode, placing)
 
     def predict(self, picture: images.Picture, name: object = "The picture", ask: Anchored | None = None) -> Prediction:
-        """Class probabilities of one (H, W, C) picture of any size, by what `anchored` gave, or unanchored."""
-        probabilities, (anchoring,) = (ask or Anchored(self, 1, "none")).answer(self.prepare(picture, name))
+        """Class probabilities of one (H, W, C) picture of any size, by what `anchored` gave, or unanchored.
+
+        Raises:
+            PictureError: the channels are not the network's, or the picture cannot be anchored; with its name.
+        """
+        x = self.prepare(picture, name)
+        try:
+            probabilities, (anchoring,) = (ask or Anchored(self, 1, "none")).answer(x)
+        except UsageError as error:
+            raise PictureError(f"{name}: {error}") from error
         return Prediction(probabilities[0].cpu().numpy(), anchoring)
 
 

@@ -99,8 +99,10 @@ def align(
     """
     one_of("placing", placing, PLACINGS)
     height, width = image.shape[-2:]
-    if stride < 1:
-        raise UsageError(f"stride is {stride}; it is a whole number from 1 on.")
+    multiple = stride if multiple is None else multiple
+    for what, value in (("stride", stride), ("multiple", multiple)):
+        if value < 1:
+            raise UsageError(f"{what} is {value}; it is a whole number from 1 on.")
     if (frame is None) == (placing == "context"):
         raise UsageError(f"The placing {placing!r} came {'without' if frame is None else 'with'} a frame; only 'context' takes one.")
     frame = frame or Frame(0, 0, height, width)
@@ -114,7 +116,6 @@ def align(
         # One layout, which a roll of its own can change: with another one a network sums in another order.
         rolled = image.roll((down, right), (-2, -1)).clone(memory_format=torch.contiguous_format)
         return rolled, Placement(down, right, height, width, (height, width), True, moved)
-    multiple = stride if multiple is None else multiple
     down, right = ((first - at) % stride for first, at in zip(frame[:2], anchor, strict=True))
     below, after = (-(before + size) % multiple for before, size in zip((down, right), frame[2:], strict=True))
     rows = (frame.top - down, frame.top + frame.height + below)
