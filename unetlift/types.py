@@ -6,8 +6,11 @@ from torch import Tensor
 Map = Float[Tensor, "n c h w"]
 """A batch of pictures, features or logits."""
 
-Band = Float[Tensor, "n c h2 w2"]
-"""A batch of features at half the size of its `Map`."""
+Field = Float[Tensor, "n c *size"]
+"""The same along one, two or three axes: signals, maps, volumes."""
+
+Band = Float[Tensor, "n c *half"]
+"""A batch of features at half the size of its `Field`."""
 
 Output = Float[Tensor, "n k h w"]
 """What a network makes of a `Map`: its own number of channels, the same size."""
@@ -18,5 +21,8 @@ Features = Float[Tensor, "n _ _ _"]
 Indices = Int[Tensor, "n c h2 w2"]
 """Flat positions of the 2x2 maxima in the plane they were taken from, as `torch.nn.functional.max_pool2d` counts them."""
 
-Phase = Int[Tensor, "n 2"]
-"""Row and column offset of each sample's sampling grid, each 0 or 1."""
+Phase = Int[Tensor, "n axes"]
+"""Offset of each sample's sampling grid along each axis (row, column), 0 or 1."""
+
+Votes = Float[Tensor, "n phases"]
+"""A weight for each of the 2, 4 or 8 phases, in the order of `Phase` read as a binary number."""

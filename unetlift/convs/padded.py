@@ -1,4 +1,4 @@
-"""Padding that works for maps smaller than the pad and keeps the memory format it is given."""
+"""Padding of one, two or three axes, for maps smaller than the pad too, that keeps the memory format it is given."""
 
 import torch
 from jaxtyping import Float
@@ -6,43 +6,44 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unetlift.errors import one_of
-from unetlift.types import Map
+from unetlift.types import Field, Map
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
-Pads = tuple[int, int, int, int]
-"""Left, right, top, bottom: PyTorch's order."""
+Pads = tuple[int, ...]
+"""Before and after each axis, the last axis first: left, right, top, bottom, which is PyTorch's order."""
 
-Padded = Float[Tensor, "n c h_padded w_padded"]
+Padded = Float[Tensor, "n c *padded"]
 Filtered = Float[Tensor, "n c_out h w"]
 
 
-def pad(x: Map, pads: Pads, mode: str) -> Padded:
-    """Pads height and width in any of `PADDING_MODES`.
+def pad(x: Field, pads: Pads, mode: str) -> Padded:
+    """Pads one, two or three axes in any of `PADDING_MODES`.
 
     Unlike `torch.nn.functional.pad` it takes pads larger than the map (a 1x1 map at the bottom of a U has to be
     reflected too) and keeps channels_last in every mode.
 
     Args:
-        x: (N, C, H, W).
-        pads: left, right, top, bottom, none of them negative.
+        x: (N, C, *size).
+        pads: two for each axis of `size`, the last axis first, none of them negative.
         mode: one of `PADDING_MODES`.
 
     Returns:
-        (N, C, top + H + bottom, left + W + right).
+        (N, C, *padded).
     """
     if not any(pads):
         return x
     if mode == "zeros":
         return F.pad(x, pads)
-    left, right, top, bottom = pads
-    height, width = x.shape[-2:]
+    axes = [(x.ndim - 1 - k, pads[2 * k], pads[2 * k + 1]) for k in range(len(pads) // 2)]
     if mode == "circular":
-        return _wrap(_wrap(x, top, bottom, dim=2), left, right, dim=3)
-    if mode == "reflect" and (max(left, right) >= width or max(top, bottom) >= height):
-        rows = source_index(height, top, bottom, mode, x.device)
-        columns = source_index(width, left, right, mode, x.device)
-        return x.index_select(2, rows).index_select(3, columns)
+        for axis, before, after in reversed(axes):
+            x = _wrap(x, before, after, axis)
+        return x
+    if mode == "reflect" and any(max(before, after) >= x.shape[axis] for axis, before, after in axes):
+        for axis, before, after in reversed(axes):
+            x = x.index_select(axis, source_index(x.shape[axis], before, after, mode, x.device))
+        return x
     return F.pad(x, pads, mode=mode)
 
 

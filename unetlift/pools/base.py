@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from unetlift.convs import pad
-from unetlift.types import Band, Indices, Map, Phase
+from unetlift.types import Band, Field, Indices, Phase, Votes
 
 CORNER, CENTRE = 0.0, 0.5
 """Where a level's coarse samples sit: on the even pixels, or in the middle of the 2x2 blocks."""
@@ -16,42 +16,47 @@ class Trace(NamedTuple):
     """What a downsampler hands to its upsampler.
 
     Attributes:
-        size: height and width of the downsampler's input.
+        size: of the downsampler's input, along its one, two or three axes.
         indices: positions of the 2x2 maxima, where the upsampler needs them.
-        bands: the sub-bands LH, HL, HH, where the upsampler needs them.
-        phase: each sample's grid offset, where the phase is adaptive.
+        bands: every sub-band but the first (in 2-D: LH, HL, HH), where the upsampler needs them.
+        phase: each sample's grid offset, where the phase is not fixed.
+        votes: the phase once more as a one-hot choice that carries its gradient, while a learned phase trains.
         penalties: the two lifting regularisers (update, predict), while training.
     """
 
-    size: tuple[int, int] = (0, 0)
+    size: tuple[int, ...] = ()
     indices: Indices | None = None
-    bands: tuple[Band, Band, Band] | None = None
+    bands: tuple[Band, ...] | None = None
     phase: Phase | None = None
+    votes: Votes | None = None
     penalties: Tensor | None = None
 
 
 class Down(nn.Module, ABC):
-    """Halves height and width (rounded up) and says how in a trace."""
+    """Halves every axis (rounded up) and says how in a trace."""
 
-    def forward(self, x: Map) -> tuple[Band, Trace]:
-        """(N, C, H, W) to (N, C, ceil(H/2), ceil(W/2)) and the trace for the way up."""
-        height, width = x.shape[-2:]
-        y, trace = self.reduce(pad(x, (0, width % 2, 0, height % 2), "replicate"))
-        return y, trace._replace(size=(height, width))
+    def forward(self, x: Field) -> tuple[Band, Trace]:
+        """(N, C, *size) to (N, C, *ceil(size/2)) and the trace for the way up."""
+        size = x.shape[2:]
+        odd = [end for length in reversed(size) for end in (0, length % 2)]
+        y, trace = self.reduce(pad(x, tuple(odd), "replicate"))
+        return y, trace._replace(size=tuple(size))
 
     @abstractmethod
-    def reduce(self, x: Map) -> tuple[Band, Trace]:
-        """The same for even H and W: `forward` repeats an odd map's last row or column, which invents no value."""
+    def reduce(self, x: Field) -> tuple[Band, Trace]:
+        """The same for even sizes: `forward` repeats an odd map's last row or column, which invents no value."""
 
 
 class Up(nn.Module, ABC):
-    """Doubles height and width, back to the size its trace remembers."""
+    """Doubles every axis, back to the size its trace remembers."""
 
-    def forward(self, y: Band, trace: Trace) -> Map:
-        """(N, C, ceil(H/2), ceil(W/2)) and the trace of a (N, C, H, W) map to (N, C, H, W)."""
-        height, width = trace.size
-        return self.expand(y, trace)[..., :height, :width]
+    def forward(self, y: Band, trace: Trace) -> Field:
+        """(N, C, *ceil(size/2)) and the trace of a (N, C, *size) map to (N, C, *size)."""
+        x = self.expand(y, trace)
+        for axis, length in enumerate(trace.size, 2):
+            x = x.narrow(axis, 0, length)
+        return x
 
     @abstractmethod
-    def expand(self, y: Band, trace: Trace) -> Map:
-        """(N, C, h, w) to (N, C, 2h, 2w)."""
+    def expand(self, y: Band, trace: Trace) -> Field:
+        """(N, C, *half) to (N, C, *(2 half))."""

@@ -10,9 +10,12 @@ from torch.nn import functional as F
 
 from unetlift.convs import PaddedConv2d, pad, source_index
 from unetlift.pools.base import CENTRE, CORNER, Down, Trace, Up
-from unetlift.types import Band, Map
+from unetlift.types import Band, Field, Map
 
-Dense = Float[Tensor, "n c h_dense w_dense"]
+CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+SPREAD = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+
+Dense = Float[Tensor, "n c *dense"]
 """A map at full resolution; an even window that is not padded has made it one pixel smaller."""
 
 
@@ -21,10 +24,15 @@ def blur_taps(size: int) -> Tensor:
     return torch.tensor([comb(size - 1, k) for k in range(size)], dtype=torch.float64) / 2 ** (size - 1)
 
 
-def _kernel(size: int, channels: int) -> Tensor:
-    """(C, 1, K, K): fixed for a fixed channel count, since a kernel expanded at run time does not export."""
-    taps = blur_taps(size)
-    return torch.outer(taps, taps).float().repeat(channels, 1, 1, 1)
+def blur_kernel(size: int, channels: int, axes: int = 2) -> Tensor:
+    """(C, 1, K), (C, 1, K, K) or (C, 1, K, K, K): the taps' outer product.
+
+    One copy a channel, since a kernel expanded at run time does not export.
+    """
+    kernel = taps = blur_taps(size)
+    for _ in range(axes - 1):
+        kernel = kernel.unsqueeze(-1) * taps
+    return kernel.float().repeat(channels, 1, *[1] * axes)
 
 
 class BlurDown(Down):
@@ -47,7 +55,7 @@ class BlurDown(Down):
         self.even_window = even_filter == (grid == CORNER)
         self.operator, self.padding_mode = operator, padding_mode
         self.before = filter_size // 2 if self.even_window or not even_filter else filter_size // 2 - 1
-        self.register_buffer("kernel", _kernel(filter_size, channels), persistent=False)
+        self.register_buffer("kernel", blur_kernel(filter_size, channels), persistent=False)
         if operator == "conv":
             window = nn.Conv2d(channels, channels, 2) if self.even_window else PaddedConv2d(channels, channels, 3, padding_mode)
             self.conv = window
@@ -70,14 +78,14 @@ class BlurDown(Down):
         return F.max_pool2d(pad(x, (1, 1, 1, 1), "circular"), 3, 1) if circular else F.max_pool2d(x, 3, 1, padding=1)
 
 
-def blur(x: Dense, kernel: Tensor, before: int, size: tuple[int, int], padding_mode: str) -> Band:
+def blur(x: Dense, kernel: Tensor, before: int, size: tuple[int, ...], padding_mode: str) -> Band:
     """Filters and keeps every second sample; output (i, j) reads from (2i - before, 2j - before) on.
 
     Args:
-        x: (N, C, H', W'), where H' and W' may be one less than `size`.
-        kernel: (C, 1, K, K).
+        x: (N, C, *dense) with one, two or three axes, each of which may be one less than in `size`.
+        kernel: (C, 1, K), (C, 1, K, K) or (C, 1, K, K, K).
         before: how far the first output's window begins before the map, in pixels.
-        size: even H and W; the output has half of them.
+        size: even; the output has half of it.
         padding_mode: how the map goes on beyond its border.
     """
     return _Subsample.apply(x, kernel.to(x.dtype), before, size, padding_mode)
@@ -87,31 +95,33 @@ class _Subsample(torch.autograd.Function):
     """A depthwise convolution of stride 2 with a fixed kernel; its gradient is `insert_zeros`, folded at the border."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, kernel: Tensor, before: int, size: tuple[int, int], mode: str) -> Tensor:
+    def forward(ctx, x: Tensor, kernel: Tensor, before: int, size: tuple[int, ...], mode: str) -> Tensor:
         ctx.save_for_backward(kernel)
-        ctx.have, ctx.after = x.shape[-2:], _reach(x, kernel.shape[-1], before, size)
+        ctx.have, ctx.after = x.shape[2:], _reach(x, kernel.shape[-1], before, size)
         ctx.before, ctx.mode, ctx.dtype = before, mode, x.dtype
-        bottom, right = ctx.after
+        convolve = CONVOLVE[x.ndim - 2]
         if mode == "zeros" and max(ctx.after) <= before:  # inside the convolution, which saves the padded copy
-            y = F.conv2d(x, kernel, stride=2, padding=before, groups=x.shape[1])
-            return y[..., : size[0] // 2, : size[1] // 2]
-        return F.conv2d(pad(x, (before, right, before, bottom), mode), kernel, stride=2, groups=x.shape[1])
+            y = convolve(x, kernel, stride=2, padding=before, groups=x.shape[1])
+            for axis, length in enumerate(size, 2):
+                y = y.narrow(axis, 0, length // 2)
+            return y
+        pads = [end for after in reversed(ctx.after) for end in (before, after)]
+        return convolve(pad(x, tuple(pads), mode), kernel, stride=2, groups=x.shape[1])
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
         (kernel,) = ctx.saved_tensors
         full = [ctx.before + have + after for have, after in zip(ctx.have, ctx.after, strict=True)]
-        unread = [size - 2 * (half - 1) - kernel.shape[-1] for size, half in zip(full, grad.shape[-2:], strict=True)]
+        unread = [size - 2 * (half - 1) - kernel.shape[-1] for size, half in zip(full, grad.shape[2:], strict=True)]
         spread = insert_zeros(grad, kernel, 0, unread)
-        for dim, have, after in zip((2, 3), ctx.have, ctx.after, strict=True):
-            spread = _fold(spread, dim, have, ctx.before, after, ctx.mode)
+        for axis, (have, after) in enumerate(zip(ctx.have, ctx.after, strict=True), 2):
+            spread = _fold(spread, axis, have, ctx.before, after, ctx.mode)
         return spread.to(ctx.dtype), None, None, None, None
 
 
-def _reach(x: Tensor, taps: int, before: int, size: tuple[int, int]) -> tuple[int, int]:
-    """How far the last windows reach beyond the map's bottom and right."""
-    bottom, right = (max(0, full - 2 - before + taps - have) for full, have in zip(size, x.shape[-2:], strict=True))
-    return bottom, right
+def _reach(x: Tensor, taps: int, before: int, size: tuple[int, ...]) -> tuple[int, ...]:
+    """How far the last windows reach beyond the map's end, along each axis."""
+    return tuple(max(0, full - 2 - before + taps - have) for full, have in zip(size, x.shape[2:], strict=True))
 
 
 def _fold(grad: Tensor, dim: int, have: int, before: int, after: int, mode: str) -> Tensor:
@@ -125,20 +135,20 @@ def _fold(grad: Tensor, dim: int, have: int, before: int, after: int, mode: str)
     return inner
 
 
-def insert_zeros(y: Band, kernel: Tensor, margin: int, unread: list[int]) -> Map:
+def insert_zeros(y: Band, kernel: Tensor, margin: int, unread: list[int]) -> Field:
     """A depthwise transposed convolution of stride 2, in float32 at least: oneDNN has no fast bfloat16 kernel for it.
 
     Args:
-        y: (N, C, h, w).
-        kernel: (C, 1, K, K).
-        margin: pixels that the result loses on each side.
-        unread: zero rows and columns that it gains at the bottom and right.
+        y: (N, C, *half).
+        kernel: (C, 1, K), (C, 1, K, K) or (C, 1, K, K, K).
+        margin: pixels that the result loses at each end.
+        unread: zeros that it gains at the end of each axis.
     """
     wide = torch.promote_types(y.dtype, torch.float32)
     mixed = torch.is_autocast_enabled(y.device.type)  # asked first, since an exported graph would keep the switch
     with torch.autocast(y.device.type, enabled=False) if mixed else nullcontext():
         y, kernel = y.to(wide), kernel.to(wide)
-        return F.conv_transpose2d(y, kernel, stride=2, padding=margin, output_padding=unread, groups=y.shape[1])
+        return SPREAD[y.ndim - 2](y, kernel, stride=2, padding=margin, output_padding=unread, groups=y.shape[1])
 
 
 class BlurUp(Up):
@@ -152,7 +162,7 @@ class BlurUp(Up):
         super().__init__()
         self.padding_mode = padding_mode
         self.before = (filter_size - 1) // 2
-        self.register_buffer("kernel", 4 * _kernel(filter_size, channels), persistent=False)
+        self.register_buffer("kernel", 4 * blur_kernel(filter_size, channels), persistent=False)
 
     def expand(self, y: Band, trace: Trace) -> Map:
         taps = self.kernel.shape[-1]
