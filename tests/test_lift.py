@@ -10,7 +10,8 @@ from torch import Tensor
 
 from unetlift.convs import PADDING_MODES
 from unetlift.pools import PHASES, LiftOptions, pool_pair
-from unetlift.pools.lift import LiftDown, deinterleave, interleave
+from unetlift.pools.lift import LiftDown
+from unetlift.pools.lifting import deinterleave, interleave
 
 STARTS = "lazy", "haar", "cdf53"
 

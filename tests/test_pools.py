@@ -10,7 +10,7 @@ from unetlift.convs import PADDING_MODES, pad
 from unetlift.errors import UsageError
 from unetlift.pools import DOWNS, PHASES, UPS, LiftOptions, pool_pair, ups_for
 from unetlift.pools.base import CENTRE, CORNER
-from unetlift.pools.lift import STARTS
+from unetlift.pools.lifting import STARTS
 from unetlift.pools.phase import largest_phase, roll_each
 
 PAIRS = [(down, up, "haar") for down in DOWNS for up in ups_for(down)]
@@ -266,7 +266,7 @@ def test_an_unknown_lifting_start_is_answered_with_the_known_ones():
 
 @pytest.mark.parametrize("bands", ["LX", "LL+LL", "", "all"])
 def test_unknown_bands_are_answered_with_the_known_ones(bands):
-    with pytest.raises(UsageError, match="sum, or some of LL, LH, HL, HH"):
+    with pytest.raises(UsageError, match="sum, low, or some of LL, LH, HL, HH"):
         pool_pair("lift", "lift", 2, lift=LiftOptions(bands=bands))
 
 

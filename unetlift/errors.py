@@ -29,8 +29,8 @@ class ModelFolderError(UnetliftError):
     """A model folder with a missing, damaged or foreign file."""
 
 
-def one_of(what: str, value: object, known: Iterable[str]) -> None:
+def one_of(what: str, value: object, known: Iterable[object]) -> None:
     """Raises UsageError unless `value` is one of the `known` names of a `what`."""
     names = tuple(known)
     if value not in names:
-        raise UsageError(f"{what} {value!r} is unknown; it is one of {', '.join(names)}.")
+        raise UsageError(f"{what} {value!r} is unknown; it is one of {', '.join(map(str, names))}.")

@@ -7,8 +7,10 @@ from unetlift.convs import PADDING_MODES
 from unetlift.errors import UsageError, one_of
 from unetlift.pools.base import CENTRE, CORNER, Down, Trace, Up
 from unetlift.pools.blur import BlurDown, BlurUp, blur_grid
-from unetlift.pools.lift import STARTS, LiftDown, Lifting, LiftUp
-from unetlift.pools.phase import AdaptiveDown, AdaptiveUp
+from unetlift.pools.blurpool import FILTER_SIZES, BlurPool1d, BlurPool2d, BlurPool3d
+from unetlift.pools.lift import LiftDown, LiftUp
+from unetlift.pools.lifting import STARTS, Lifting, LiftingEachAxis, LiftOptions, make_lifting
+from unetlift.pools.phase import CONV_LAYER, RULES, AdaptiveDown, AdaptiveUp
 from unetlift.pools.window import (
     AvgDown,
     BilinearUp,
@@ -21,28 +23,23 @@ from unetlift.pools.window import (
     UnpoolUp,
 )
 
-__all__ = ["DOWNS", "PHASES", "UPS", "Down", "LiftOptions", "Trace", "Up", "pool_pair", "ups_for"]
+__all__ = [
+    "DOWNS",
+    "PHASES",
+    "UPS",
+    "BlurPool1d",
+    "BlurPool2d",
+    "BlurPool3d",
+    "Down",
+    "LiftOptions",
+    "Trace",
+    "Up",
+    "lift_pair",
+    "pool_pair",
+    "ups_for",
+]
 
-PHASES = ("fixed", "adaptive")
-FILTER_SIZES = range(1, 8)
-
-
-@dataclass(frozen=True)
-class LiftOptions:
-    """How a `lift` downsampler is made; other pools ignore it.
-
-    Attributes:
-        start: the wavelet before training, `lazy`, `haar` or `cdf53`.
-        bands: what goes on: `LL`, `sum`, or names joined by `+`.
-        kernel_size: of P's and U's first convolution.
-    """
-
-    start: str = "haar"
-    bands: str = "LL"
-    kernel_size: int = 3
-
-    def __post_init__(self) -> None:
-        one_of("The lifting start", self.start, STARTS)
+PHASES = ("fixed", *RULES)
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Level:
     channels: int
     padding_mode: str
     grid: float
-    lifting: Lifting | None
+    lifting: Lifting | LiftingEachAxis | None
 
 
 @dataclass(frozen=True)
@@ -120,7 +117,7 @@ def pool_pair(
         down: a name in `DOWNS`.
         up: a name in `UPS`.
         channels: C of the downsampler's input and of the upsampler's.
-        phase: `fixed` or `adaptive`.
+        phase: `fixed`, `adaptive` or `learned`.
         padding_mode: `zeros`, `reflect`, `replicate` or `circular`.
         lift: how a `lift` is made.
 
@@ -137,10 +134,44 @@ def pool_pair(
     if up not in ups_for(down, lift):
         detail = f" (start {lift.start})" if down == "lift" else ""
         raise UsageError(f"{down}{detail} cannot serve the upsampler {up}; it serves {', '.join(ups_for(down, lift))}.")
-    lifting = Lifting(channels, lift.start, lift.kernel_size, padding_mode) if down == "lift" else None
+    lifting = make_lifting(channels, 2, padding_mode, lift) if down == "lift" else None
     level = Level(channels, padding_mode, UPS[up].grid if UPS[up].grid is not None else CORNER, lifting)
     pools = _down(down, UPS[up].needs, level, lift), UPS[up].build(level)
-    return pools if phase == "fixed" else (AdaptiveDown(pools[0]), AdaptiveUp(pools[1]))
+    return pools if phase == "fixed" else _phased(*pools, phase, channels, 2, padding_mode)
+
+
+def lift_pair(
+    channels: int,
+    axes: int = 2,
+    phase: str = "fixed",
+    padding_mode: str = "zeros",
+    lift: LiftOptions = LiftOptions(),
+) -> tuple[Down, Up]:
+    """LiftDownPool and LiftUpPool of signals, maps or volumes.
+
+    Args:
+        channels: of the input.
+        axes: 1 for (N, C, W), 2 for (N, C, H, W), 3 for (N, C, D, H, W).
+        phase: `fixed`, `adaptive` or `learned`.
+        padding_mode: `zeros`, `reflect`, `replicate` or `circular`.
+        lift: the wavelet, what of it is learned, and which sub-bands go on.
+
+    Returns:
+        The pair, which shares P and U; `up(*down(x))` is x where the low-pass band alone goes on.
+
+    Raises:
+        UsageError: a name or number is unknown.
+    """
+    one_of("A lifting's number of axes", axes, CONV_LAYER)
+    one_of("phase", phase, PHASES)
+    one_of("padding_mode", padding_mode, PADDING_MODES)
+    lifting = make_lifting(channels, axes, padding_mode, lift)
+    pools = LiftDown(lifting, lift.bands, axes), LiftUp(lifting)
+    return pools if phase == "fixed" else _phased(*pools, phase, channels, axes, padding_mode)
+
+
+def _phased(down: Down, up: Up, phase: str, channels: int, axes: int, padding_mode: str) -> tuple[Down, Up]:
+    return AdaptiveDown(down, RULES[phase](channels, axes, padding_mode)), AdaptiveUp(up)
 
 
 def _down(name: str, needs: str | None, level: Level, lift: LiftOptions) -> Down:
