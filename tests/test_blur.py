@@ -138,8 +138,10 @@ def padded_first(x: Tensor, taps: int, before: int, size: tuple[int, int], paddi
 @pytest.mark.parametrize("taps", PASCAL)
 @pytest.mark.parametrize("padding_mode", PADDING_MODES)
 @pytest.mark.parametrize("missing", [0, 1])
-def test_blur_and_its_gradient_equal_padding_first(taps, padding_mode, missing):
-    """`missing`: the row and column that an even window without padding has taken."""
+@pytest.mark.parametrize("large", [False, True])
+def test_blur_and_its_gradient_equal_padding_first(taps, padding_mode, missing, large, monkeypatch):
+    """`missing`: the row and column that an even window without padding has taken. `large`: as maps of many bytes are."""
+    monkeypatch.setattr("unetlift.pools.blur.LARGE", 0 if large else 2**40)
     row = blur_taps(taps)
     kernel = torch.outer(row, row).repeat(2, 1, 1, 1)
     for size in ((2, 2), (2, 8), (6, 4), (10, 12)):

@@ -36,41 +36,60 @@ def pad(x: Field, pads: Pads, mode: str) -> Padded:
     if mode == "zeros":
         return F.pad(x, pads)
     axes = [(x.ndim - 1 - k, pads[2 * k], pads[2 * k + 1]) for k in range(len(pads) // 2)]
-    if mode == "circular":
+    if mode == "circular" and all(max(before, after) <= x.shape[axis] for axis, before, after in axes):
+        return _Wrap.apply(x, axes)
+    if mode == "circular" or (mode == "reflect" and any(max(before, after) >= x.shape[axis] for axis, before, after in axes)):
         for axis, before, after in reversed(axes):
-            x = _wrap(x, before, after, axis)
-        return x
-    if mode == "reflect" and any(max(before, after) >= x.shape[axis] for axis, before, after in axes):
-        for axis, before, after in reversed(axes):
-            x = x.index_select(axis, source_index(x.shape[axis], before, after, mode, x.device))
+            x = take(x, axis, source_index(x.shape[axis], before, after, mode, x.device))
         return x
     return F.pad(x, pads, mode=mode)
 
 
-def _wrap(x: Tensor, before: int, after: int, dim: int) -> Tensor:
-    size = x.shape[dim]
-    if max(before, after) > size:
-        return x.index_select(dim, source_index(size, before, after, "circular", x.device))
-    return _Wrap.apply(x, before, after, dim) if before or after else x
+def take(x: Field, axis: int, index: Tensor) -> Padded:
+    """The entries at `index` along `axis`, in x's memory format, which `index_select` itself would lose."""
+    if x.stride(1) != 1:
+        return x.index_select(axis, index)
+    return x.movedim(1, -1).index_select(axis - 1, index).movedim(-1, 1)
 
 
 class _Wrap(torch.autograd.Function):
-    """Circular padding along one axis: PyTorch's own loses channels_last, forward and backward."""
+    """Circular padding in one copy: PyTorch's own loses channels_last, forward and backward."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, before: int, after: int, dim: int) -> Tensor:
-        ctx.pads, size = (before, after, dim), x.shape[dim]
-        parts = x.narrow(dim, size - before, before), x, x.narrow(dim, 0, after)
-        return torch.cat([part for part in parts if part.shape[dim]], dim)  # an empty part would lose channels_last
+    def forward(ctx, x: Tensor, axes: list[tuple[int, int, int]]) -> Tensor:
+        ctx.axes = axes = [(axis, before, x.shape[axis], after) for axis, before, after in axes]
+        size = list(x.shape)
+        for axis, before, length, after in axes:
+            size[axis] = before + length + after
+        if x.stride(1) == 1:
+            padded = x.new_empty([size[0], *size[2:], size[1]]).movedim(-1, 1)
+        else:
+            padded = x.new_empty(size)
+        inner = padded
+        for axis, before, length, _ in axes:
+            inner = inner.narrow(axis, before, length)
+        inner.copy_(x)
+        for axis, before, length, after in axes:  # a corner is right once its last axis has been wrapped
+            padded.narrow(axis, 0, before).copy_(padded.narrow(axis, length, before))
+            padded.narrow(axis, before + length, after).copy_(padded.narrow(axis, before, after))
+        return padded
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        before, after, dim = ctx.pads
-        size = grad.shape[dim] - before - after
-        inner = grad.narrow(dim, before, size).clone()
-        inner.narrow(dim, size - before, before).add_(grad.narrow(dim, 0, before))
-        inner.narrow(dim, 0, after).add_(grad.narrow(dim, before + size, after))
-        return inner, None, None, None
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        return _unwrap(grad, ctx.axes), None
+
+
+def _unwrap(grad: Tensor, axes: list[tuple[int, int, int, int]]) -> Tensor:
+    """Adds what lies beyond the borders to where it came from, axis by axis."""
+    if not axes:
+        return grad.clone()
+    (axis, before, length, after), *others = axes
+    inner = _unwrap(grad.narrow(axis, before, length), others)
+    if before:
+        inner.narrow(axis, length - before, before).add_(_unwrap(grad.narrow(axis, 0, before), others))
+    if after:
+        inner.narrow(axis, 0, after).add_(_unwrap(grad.narrow(axis, before + length, after), others))
+    return inner
 
 
 def source_index(size: int, before: int, after: int, mode: str, device: torch.device) -> Tensor:

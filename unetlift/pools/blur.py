@@ -8,11 +8,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unetlift.convs import PaddedConv2d, pad, source_index
+from unetlift.convs import PaddedConv2d, pad, source_index, take
 from unetlift.pools.base import CENTRE, CORNER, Down, Trace, Up
 from unetlift.types import Band, Field, Map
 
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+LARGE = 2**24
+"""Bytes from which mending the borders of a zero-padded result is quicker than padding the map before: from there on
+the allocator asks the system for fresh pages each time."""
+
 SPREAD = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 Dense = Float[Tensor, "n c *dense"]
@@ -99,14 +103,7 @@ class _Subsample(torch.autograd.Function):
         ctx.save_for_backward(kernel)
         ctx.have, ctx.after = x.shape[2:], _reach(x, kernel.shape[-1], before, size)
         ctx.before, ctx.mode, ctx.dtype = before, mode, x.dtype
-        convolve = CONVOLVE[x.ndim - 2]
-        if mode == "zeros" and max(ctx.after) <= before:  # inside the convolution, which saves the padded copy
-            y = convolve(x, kernel, stride=2, padding=before, groups=x.shape[1])
-            for axis, length in enumerate(size, 2):
-                y = y.narrow(axis, 0, length // 2)
-            return y
-        pads = [end for after in reversed(ctx.after) for end in (before, after)]
-        return convolve(pad(x, tuple(pads), mode), kernel, stride=2, groups=x.shape[1])
+        return _subsample(x, kernel, before, ctx.after, mode)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
@@ -122,6 +119,37 @@ class _Subsample(torch.autograd.Function):
 def _reach(x: Tensor, taps: int, before: int, size: tuple[int, ...]) -> tuple[int, ...]:
     """How far the last windows reach beyond the map's end, along each axis."""
     return tuple(max(0, full - 2 - before + taps - have) for full, have in zip(size, x.shape[2:], strict=True))
+
+
+def _subsample(x: Tensor, kernel: Tensor, before: int, after: tuple[int, ...], mode: str) -> Tensor:
+    convolve = CONVOLVE[x.ndim - 2]
+    pads = tuple(end for reach in reversed(after) for end in (before, reach))
+    if mode != "zeros" and (x.numel() * x.element_size() < LARGE or torch.compiler.is_compiling()):
+        return convolve(pad(x, pads, mode), kernel, stride=2, groups=x.shape[1])
+    halves = [(before + have + reach - kernel.shape[-1]) // 2 + 1 for have, reach in zip(x.shape[2:], after, strict=True)]
+    if max(after) <= before:  # zeros inside the convolution save the padded copy
+        y = convolve(x, kernel, stride=2, padding=before, groups=x.shape[1])
+        for axis, half in enumerate(halves, 2):
+            y = y.narrow(axis, 0, half)
+    else:
+        y = convolve(F.pad(x, pads), kernel, stride=2, groups=x.shape[1])
+    return y if mode == "zeros" else _mend_borders(y, x, kernel, before, after, mode)
+
+
+def _mend_borders(y: Tensor, x: Tensor, kernel: Tensor, before: int, after: tuple[int, ...], mode: str) -> Tensor:
+    """Puts right, in place, the few outputs whose windows reach beyond the border, where `y` has read zeros."""
+    taps = kernel.shape[-1]
+    for axis, reach in enumerate(after, 2):
+        have, half = x.shape[axis], y.shape[axis]
+        source = source_index(have, before, reach, mode, x.device)
+        first, last = (before + 1) // 2, (before + have - taps) // 2 + 1  # between them windows lie inside the map
+        around = [end for other in reversed(range(2, x.ndim)) for end in ((before, after[other - 2]) if other != axis else (0, 0))]
+        for begin, end in ((0, first), (last, half)):
+            if begin < end:
+                strip = take(x, axis, source[2 * begin : 2 * (end - 1) + taps])
+                exact = CONVOLVE[x.ndim - 2](pad(strip, tuple(around), mode), kernel, stride=2, groups=x.shape[1])
+                y.narrow(axis, begin, end - begin).copy_(exact)
+    return y
 
 
 def _fold(grad: Tensor, dim: int, have: int, before: int, after: int, mode: str) -> Tensor:
