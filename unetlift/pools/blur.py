@@ -142,7 +142,8 @@ def _mend_borders(y: Tensor, x: Tensor, kernel: Tensor, before: int, after: tupl
     for axis, reach in enumerate(after, 2):
         have, half = x.shape[axis], y.shape[axis]
         source = source_index(have, before, reach, mode, x.device)
-        first, last = (before + 1) // 2, (before + have - taps) // 2 + 1  # between them windows lie inside the map
+        first = min((before + 1) // 2, half)
+        last = max((before + have - taps) // 2 + 1, first)  # windows between first and last lie inside the map
         around = [end for other in reversed(range(2, x.ndim)) for end in ((before, after[other - 2]) if other != axis else (0, 0))]
         for begin, end in ((0, first), (last, half)):
             if begin < end:
