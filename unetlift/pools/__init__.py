@@ -9,7 +9,7 @@ from unetlift.pools.base import CENTRE, CORNER, Down, Trace, Up
 from unetlift.pools.blur import BlurDown, BlurUp, blur_grid
 from unetlift.pools.blurpool import FILTER_SIZES, BlurPool1d, BlurPool2d, BlurPool3d
 from unetlift.pools.lift import LiftDown, LiftUp
-from unetlift.pools.lifting import STARTS, Lifting, LiftingEachAxis, LiftOptions, make_lifting
+from unetlift.pools.lifting import STARTS, AnyLifting, LiftOptions, make_lifting
 from unetlift.pools.phase import CONV_LAYER, RULES, AdaptiveDown, AdaptiveUp
 from unetlift.pools.window import (
     AvgDown,
@@ -49,7 +49,7 @@ class Level:
     channels: int
     padding_mode: str
     grid: float
-    lifting: Lifting | LiftingEachAxis | None
+    lifting: AnyLifting | None
 
 
 @dataclass(frozen=True)

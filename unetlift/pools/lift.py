@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from unetlift.errors import UsageError
 from unetlift.pools.base import Down, Trace, Up
-from unetlift.pools.lifting import Lifting, LiftingEachAxis
+from unetlift.pools.lifting import AnyLifting
 from unetlift.types import Band, Field
 
 BANDS = ("LL", "LH", "HL", "HH")
@@ -34,7 +34,7 @@ class LiftDown(Down):
     the layer's transforms (three in 2-D). The paper writes them as L2 norms, which grow with the tensor; means do not.
     """
 
-    def __init__(self, lifting: Lifting | LiftingEachAxis, bands: str, axes: int = 2):
+    def __init__(self, lifting: AnyLifting, bands: str, axes: int = 2):
         super().__init__()
         self.lifting, self.axes, self.bands = lifting, axes, choose_bands(bands, axes)
 
@@ -59,7 +59,7 @@ class LiftDown(Down):
 class LiftUp(Up):
     """The inverse, with its LiftDown's own P and U: whatever it is given takes the place of the first sub-band."""
 
-    def __init__(self, lifting: Lifting | LiftingEachAxis):
+    def __init__(self, lifting: AnyLifting):
         super().__init__()
         self.lifting = lifting
 
