@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from unetlift import UNet
-from unetlift.convs import PADDING_MODES
+from unetlift.convs import ACTIVATIONS, CONVS, PADDING_MODES
+from unetlift.errors import UsageError
 from unetlift.pools import DOWNS, PHASES, UPS, ups_for
 
 DEPTH = 3
@@ -47,6 +48,16 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+def settled(model: UNet) -> UNet:
+    """Normalised as after training: squares of squares would leave every number behind."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        model.train()(noise(4, 2, 16, 16, seed=9))
+    return model.eval()
+
+
 def smallest_lead(features: Tensor) -> float:
     """By how much the strongest polyphase component leads the second, as a share: theory excludes a tie."""
     height, width = features.shape[-2:]
@@ -66,6 +77,89 @@ def test_an_adaptive_network_follows_every_roll(down, up):
         moved = model(torch.cat([x.roll(shift, (2, 3)) for shift in shifts]))
     expected = torch.cat([still.roll(shift, (2, 3)) for shift in shifts])
     assert (moved - expected).abs().max() < 1e-9 * (still.max() - still.min())
+
+
+def follows_every_roll(model: UNet) -> None:
+    x, shifts = noise(1, 2, 2 * PERIOD, 2 * PERIOD), [(dy, dx) for dy in range(PERIOD) for dx in range(PERIOD)]
+    with torch.no_grad():
+        still = model(x)
+        moved = model(torch.cat([x.roll(shift, (2, 3)) for shift in shifts]))
+    expected = torch.cat([still.roll(shift, (2, 3)) for shift in shifts])
+    assert (moved - expected).abs().max() < 1e-9 * (still.max() - still.min())
+
+
+@every_pool
+def test_a_learned_phase_follows_every_roll(down, up):
+    follows_every_roll(network(down, up, phase="learned", padding_mode="circular"))
+
+
+@pytest.mark.parametrize("conv", CONVS)
+def test_every_convolution_follows_every_roll(conv):
+    for down, up in (("max", "unpool"), ("blur-3", "bilinear"), ("lift", "lift"), ("fourier", "fourier")):
+        follows_every_roll(settled(network(down, up, phase="adaptive", padding_mode="circular", conv=conv)))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_follows_every_roll(activation):
+    """Without unpool: what ReLU makes zero a filter makes a few roundings, among which the maximum is a matter of luck."""
+    for down, up in (("max", "nearest"), ("blur-3", "bilinear"), ("lift", "lift"), ("fourier", "fourier")):
+        follows_every_roll(settled(network(down, up, phase="adaptive", padding_mode="circular", activation=activation)))
+
+
+@pytest.mark.parametrize("conv", CONVS)
+@pytest.mark.parametrize("padding_mode", PADDING_MODES)
+def test_every_convolution_takes_any_size(conv, padding_mode):
+    model = network("blur-3", "bilinear", padding_mode=padding_mode, conv=conv)
+    for size in ((1, 1), (9, 2)):
+        with torch.no_grad():
+            assert model(noise(2, 2, *size)).isfinite().all()
+
+
+def test_deformable_convolutions_are_on_the_deepest_levels():
+    model = UNet(depth=3, width=4, conv="deform", deform_levels=2)
+    with_offsets = {name.rpartition(".")[0] for name, _ in model.named_parameters() if ".offsets." in name}
+    blocks = {".".join(name.split(".")[:-2]) for name in with_offsets}
+    assert blocks == {"encoder.blocks.2", "encoder.blocks.3", "blocks.2"}
+    assert not any(".offsets." in name for name, _ in UNet(depth=3, width=4, conv="deform", deform_levels=0).named_parameters())
+
+
+def test_c2sp_has_four_ninths_of_the_3x3_weights():
+    def weights(conv: str) -> int:
+        return sum(p.numel() for p in UNet(depth=2, width=8, conv=conv).parameters() if p.shape[2:] in ((3, 3), (2, 2)))
+
+    assert weights("c2sp") * 9 == weights("conv") * 4
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 24), (32, 16)])
+def test_the_alias_free_network_follows_every_eighth_of_a_pixel(height, width):
+    """Shifts are exact ones, by a phase ramp in the spectrum."""
+    model = settled(network("fourier", "fourier", padding_mode="circular", activation="filtered-poly"))
+
+    def moved(x: Tensor, dy: float, dx: float) -> Tensor:
+        rows, columns = torch.fft.fftfreq(height, dtype=x.dtype)[:, None], torch.fft.rfftfreq(width, dtype=x.dtype)
+        spectrum = torch.fft.rfft2(x) * torch.exp(-2j * torch.pi * (rows * dy + columns * dx))
+        spectrum[:, :, height // 2] = spectrum[..., width // 2] = 0  # a Nyquist wave cannot be moved by part of a pixel
+        return torch.fft.irfft2(spectrum, s=(height, width))
+
+    x = moved(noise(1, 2, height, width), 0, 0)
+    with torch.no_grad():
+        still = model(x)
+        for dy, dx in [(k / 8, (3 * k % 16) / 8) for k in range(1, 16)]:
+            error = (moved(model(moved(x, dy, dx)) - moved(still, dy, dx), 0, 0)).abs().max()
+            assert error < 1e-9 * (still.max() - still.min()), (dy, dx)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"conv": "deformable"}, "conv 'deformable' is unknown; it is one of conv, c2sp, deform, deform-v2"),
+        ({"activation": "gelu"}, "activation 'gelu' is unknown; it is one of relu, filtered-relu, filtered-poly"),
+        ({"deform_levels": -1}, "deform_levels is -1; it is a number from 0 on"),
+    ],
+)
+def test_an_unknown_piece_is_answered_with_the_known_ones(wrong, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        UNet(**wrong)
 
 
 def test_a_fixed_network_does_not_follow_every_roll():

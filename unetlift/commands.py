@@ -25,6 +25,7 @@ class TrainConfig:
         crop: side of the square training crop in pixels.
         learning_rate: the peak of the one-cycle schedule.
         weight_decay: of AdamW.
+        offset_rate: learning rate of a deformable convolution's offsets, as a share of the others'.
         loss: ce, dice, focal, or names joined by +.
         lift_penalty: weight of the lifting regularisers, as a share of the paper's 0.01 and 0.1.
         seed: of weights, order and augmentation.
@@ -43,6 +44,7 @@ class TrainConfig:
     crop: int = 128
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
+    offset_rate: float = 0.1
     loss: str = "ce+dice"
     lift_penalty: float = 0.1
     seed: int = 0
@@ -53,7 +55,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         at_least(1, self, "epochs", "batch_size", "crop")
-        at_least(0, self, "learning_rate", "weight_decay", "lift_penalty", "seed", "workers")
+        at_least(0, self, "learning_rate", "weight_decay", "offset_rate", "lift_penalty", "seed", "workers")
         if not 0 < self.val_fraction < 1:
             raise UsageError(f"val_fraction is {self.val_fraction}; it lies between 0 and 1.")
 

@@ -36,13 +36,19 @@ class NetworkConfig:
         width: channels of the first level, doubled per level.
         down: the downsampler: max, avg, stride, lift, blur-K, conv-blur-K or avg-blur-K with K = 1 to 7.
         up: the upsampler: nearest, bilinear, transpose, unpool, lift, or blur-K.
-        phase: `fixed` (the even grid) or `adaptive` (each sample's own).
+        phase: `fixed` (the even grid), `adaptive` (each sample's own, of largest norm) or `learned` (its own, learned).
         padding_mode: zeros, reflect, replicate or circular, for every convolution, filter and lift.
+        conv: the blocks' convolutions: conv (3x3), c2sp (2x2 with symmetric padding), deform or deform-v2 (deformable).
+        deform_levels: so many of the deepest levels have the deformable ones, the others conv.
+        activation: relu, filtered-relu or filtered-poly (free of aliasing, and slow).
         in_channels: of the picture.
         classes: output channels.
         lift_start: the wavelet a lift is before training: haar, lazy or cdf53.
         lift_bands: what a lift sends down: LL, sum, or some of LL, LH, HL, HH joined by +.
         lift_kernel: size of the first convolution in P and U.
+        lift_groups: of the second one; 0 is one a channel.
+        lift_learned: whether P and U learn; otherwise a lift is the wavelet it starts as.
+        lift_shared: whether rows and columns have the same P and U.
     """
 
     encoder: str = "plain"
@@ -52,21 +58,30 @@ class NetworkConfig:
     up: str = "bilinear"
     phase: str = "fixed"
     padding_mode: str = "zeros"
+    conv: str = "conv"
+    deform_levels: int = 2
+    activation: str = "relu"
     in_channels: int = 3
     classes: int = 2
     lift_start: str = "haar"
     lift_bands: str = "LL"
     lift_kernel: int = 3
+    lift_groups: int = 1
+    lift_learned: bool = True
+    lift_shared: bool = True
 
     def __post_init__(self) -> None:
         one_of("encoder", self.encoder, ("plain",))
         at_least(1, self, "depth", "width", "in_channels", "classes", "lift_kernel")
+        at_least(0, self, "deform_levels", "lift_groups")
 
     @property
     def variant(self) -> str:
-        """`DOWN+UP` or `DOWN+UP@adaptive`, with a lift's bands where they are not LL."""
+        """`DOWN+UP` or `DOWN+UP@adaptive`, with a lift's bands, the convolution and the activation where they are not the usual."""
         bands = f"({self.lift_bands})" if self.down == "lift" and self.lift_bands != "LL" else ""
-        return f"{self.down}{bands}+{self.up}" + ("@adaptive" if self.phase == "adaptive" else "")
+        phase = f"@{self.phase}" if self.phase != "fixed" else ""
+        others = [name for name, usual in ((self.conv, "conv"), (self.activation, "relu")) if name != usual]
+        return "/".join([f"{self.down}{bands}+{self.up}{phase}", *others])
 
     @property
     def stride(self) -> int:

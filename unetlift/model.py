@@ -14,7 +14,7 @@ from unetlift import checkpoint
 from unetlift.anchor import Anchored
 from unetlift.config import ModelInfo, NetworkConfig
 from unetlift.encoders import PlainEncoder
-from unetlift.encoders.plain import Block
+from unetlift.encoders.plain import Block, BlockKind
 from unetlift.pools import LiftOptions, Trace, pool_pair
 from unetlift.pools.phase import on_even_grid
 from unetlift.types import Map, Output
@@ -35,13 +35,16 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config = NetworkConfig(**network)
         widths = [config.width * 2**level for level in range(config.depth + 1)]
-        lift = LiftOptions(config.lift_start, config.lift_bands, config.lift_kernel)
+        lift = LiftOptions(
+            config.lift_start, config.lift_bands, config.lift_kernel, config.lift_learned, config.lift_shared, (0, config.lift_groups)
+        )
+        kinds = block_kinds(config)
         pairs = [pool_pair(config.down, config.up, c, config.phase, config.padding_mode, lift) for c in widths[:-1]]
         downs, ups = zip(*pairs, strict=True)
-        self.encoder = PlainEncoder([config.in_channels, *widths], list(downs), config.padding_mode)
+        self.encoder = PlainEncoder([config.in_channels, *widths], list(downs), kinds)
         self.projections = nn.ModuleList(nn.Conv2d(2 * c, c, 1) for c in widths[:-1])
         self.ups = nn.ModuleList(ups)
-        self.blocks = nn.ModuleList(Block(2 * c, c, config.padding_mode) for c in widths[:-1])
+        self.blocks = nn.ModuleList(Block(2 * c, c, kind) for c, kind in zip(widths, kinds[:-1], strict=False))
         self.head = nn.Conv2d(widths[0], config.classes, 1)
 
     def forward(self, x: Map) -> Output:
@@ -80,6 +83,13 @@ class UNet(nn.Module):
             card: the text of README.md; by default a short one.
         """
         checkpoint.save(self, folder, info, card)
+
+
+def block_kinds(config: NetworkConfig) -> list[BlockKind]:
+    """Of each level from the top: a deformable convolution has the deepest levels alone, as in its paper, others all."""
+    first = config.depth + 1 - config.deform_levels if config.conv.startswith("deform") else 0
+    chosen, above = (BlockKind(conv, config.activation, config.padding_mode) for conv in (config.conv, "conv"))
+    return [chosen if level >= first else above for level in range(config.depth + 1)]
 
 
 def anchored(model: UNet, mode: str = "landmark", placing: str = "reflect") -> Anchored:

@@ -19,6 +19,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from unetlift import checkpoint, data
 from unetlift.commands import TrainConfig
 from unetlift.config import ModelInfo
+from unetlift.convs import parameter_groups
 from unetlift.errors import DataSetError, UsageError
 from unetlift.losses import LIFT_WEIGHTS, lift_regularisers, segmentation_loss
 from unetlift.model import UNet
@@ -39,6 +40,10 @@ class Segmentation(L.LightningModule):
         self.loss = segmentation_loss(config.loss, info.ignore_index)
         self.miou = MulticlassJaccardIndex(len(info.class_names), ignore_index=info.ignore_index)
 
+    def on_train_epoch_start(self) -> None:
+        """What a learned phase samples depends on the epoch alone, so that a resumed run samples the same."""
+        torch.manual_seed(self.config.seed + self.current_epoch)
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         images, labels = batch
         logits, traces = self.model.with_traces(images.contiguous(memory_format=torch.channels_last))
@@ -55,9 +60,10 @@ class Segmentation(L.LightningModule):
 
     def configure_optimizers(self) -> dict:
         config = self.config
-        optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        groups = parameter_groups(self.model, config.learning_rate, config.offset_rate)
+        optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
         steps = self.trainer.estimated_stepping_batches
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [group["lr"] for group in groups], total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

@@ -61,10 +61,8 @@ class _Wrap(torch.autograd.Function):
         size = list(x.shape)
         for axis, before, length, after in axes:
             size[axis] = before + length + after
-        if x.stride(1) == 1:
-            padded = x.new_empty([size[0], *size[2:], size[1]]).movedim(-1, 1)
-        else:
-            padded = x.new_empty(size)
+        channels_last = x.stride(1) == 1
+        padded = x.new_empty([size[0], *size[2:], size[1]]).movedim(-1, 1) if channels_last else x.new_empty(size)
         inner = padded
         for axis, before, length, _ in axes:
             inner = inner.narrow(axis, before, length)

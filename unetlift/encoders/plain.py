@@ -1,22 +1,47 @@
 """The U-Net's own encoder: two convolutions a level, then a pool (arXiv 1505.04597)."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import nn
 
-from unetlift.convs import PaddedConv2d
+from unetlift.convs import ACTIVATIONS, CONVS, PADDING_MODES
+from unetlift.errors import one_of
 from unetlift.pools import Down, Trace
 from unetlift.types import Features, Map
 
 
-class Block(nn.Sequential):
-    """Twice 3x3 convolution, batch normalisation, ReLU."""
+@dataclass(frozen=True)
+class BlockKind:
+    """What the blocks of a network are made of.
 
-    def __init__(self, channels_in: int, channels_out: int, padding_mode: str):
+    Attributes:
+        conv: a name in `CONVS`.
+        activation: a name in `ACTIVATIONS`.
+        padding_mode: of the convolutions.
+
+    Raises:
+        UsageError: a name is unknown.
+    """
+
+    conv: str
+    activation: str
+    padding_mode: str
+
+    def __post_init__(self) -> None:
+        one_of("conv", self.conv, CONVS)
+        one_of("activation", self.activation, ACTIVATIONS)
+        one_of("padding_mode", self.padding_mode, PADDING_MODES)
+
+
+class Block(nn.Sequential):
+    """Twice convolution, batch normalisation, activation."""
+
+    def __init__(self, channels_in: int, channels_out: int, kind: BlockKind):
         layers: list[nn.Module] = []
         for channels in (channels_in, channels_out):
-            conv = PaddedConv2d(channels, channels_out, 3, padding_mode, bias=False)
-            layers += [conv, nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True)]
+            conv = CONVS[kind.conv](channels, channels_out, kind.padding_mode)
+            layers += [conv, nn.BatchNorm2d(channels_out), ACTIVATIONS[kind.activation](channels_out)]
         super().__init__(*layers)
 
 
@@ -26,12 +51,12 @@ class PlainEncoder(nn.Module):
     Args:
         channels: of the picture, then of every level from the top.
         downs: one fewer than levels.
-        padding_mode: of the convolutions.
+        kinds: of each level's block.
     """
 
-    def __init__(self, channels: list[int], downs: list[Down], padding_mode: str):
+    def __init__(self, channels: list[int], downs: list[Down], kinds: list[BlockKind]):
         super().__init__()
-        self.blocks = nn.ModuleList(Block(a, b, padding_mode) for a, b in pairwise(channels))
+        self.blocks = nn.ModuleList(Block(a, b, kind) for (a, b), kind in zip(pairwise(channels), kinds, strict=True))
         self.downs = nn.ModuleList(downs)
 
     def forward(self, x: Map) -> tuple[list[Features], list[Trace]]:

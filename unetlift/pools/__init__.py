@@ -8,6 +8,7 @@ from unetlift.errors import UsageError, one_of
 from unetlift.pools.base import CENTRE, CORNER, Down, Trace, Up
 from unetlift.pools.blur import BlurDown, BlurUp, blur_grid
 from unetlift.pools.blurpool import FILTER_SIZES, BlurPool1d, BlurPool2d, BlurPool3d
+from unetlift.pools.fourier import FourierDown, FourierUp
 from unetlift.pools.lift import LiftDown, LiftUp
 from unetlift.pools.lifting import STARTS, AnyLifting, LiftOptions, make_lifting
 from unetlift.pools.phase import CONV_LAYER, RULES, AdaptiveDown, AdaptiveUp
@@ -66,6 +67,7 @@ DOWNS: dict[str, Callable[[Level, LiftOptions], Down]] = {
     "avg": lambda level, _: AvgDown() if level.grid == CENTRE else _blur_down("avg", 3)(level, _),
     "stride": lambda level, _: StrideDown(level.channels, level.grid, level.padding_mode),
     "lift": lambda level, options: LiftDown(level.lifting, options.bands),
+    "fourier": lambda level, _: FourierDown(level.grid),
 }
 
 UPS: dict[str, Upsampler] = {
@@ -74,6 +76,7 @@ UPS: dict[str, Upsampler] = {
     "transpose": Upsampler(lambda level: TransposeUp(level.channels)),
     "unpool": Upsampler(lambda level: UnpoolUp(), needs="indices"),
     "lift": Upsampler(lambda level: LiftUp(level.lifting), grid=None, needs="bands"),
+    "fourier": Upsampler(lambda level: FourierUp(), grid=CORNER),
 }
 
 
