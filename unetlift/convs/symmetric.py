@@ -1,5 +1,7 @@
 """Convolutions with even kernels that stay centred, by padding towards all four corners (C2sp, arXiv 1903.08385)."""
 
+from itertools import accumulate
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -75,10 +77,11 @@ def centred(weight: Tensor) -> Tensor:
     """
     quadruples, rest = divmod(weight.shape[1], len(CORNERS))
     pair, last = divmod(rest, 2)
-    parts = weight.split([quadruples + pair] * 2 + [quadruples] * 2 + [last], 1)
-    placed = [_at(part, corner) for part, corner in zip(parts, CORNERS, strict=False) if part.shape[1]]
+    counts = [quadruples + pair] * 2 + [quadruples] * 2
+    parts = [weight[:, end - count : end] for count, end in zip(counts, accumulate(counts), strict=True)]
+    placed = [_at(part, corner) for part, corner in zip(parts, CORNERS, strict=True) if part.shape[1]]
     if last:
-        placed.append(sum(_at(parts[-1], corner) for corner in CORNERS) / len(CORNERS))
+        placed.append(sum(_at(weight[:, -1:], corner) for corner in CORNERS) / len(CORNERS))
     return torch.cat(placed, 1)
 
 
