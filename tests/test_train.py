@@ -35,10 +35,11 @@ def _weights(run: Path) -> dict[str, torch.Tensor]:
     return safetensors.torch.load_file(run / "last" / "model.safetensors")
 
 
-def test_a_killed_training_resumes_as_if_never_stopped(cells: Path, tmp_path: Path) -> None:
-    whole = _run(cells, tmp_path / "whole", 12)
+@pytest.mark.parametrize("more", [(), ("--phase=learned", "--conv=deform-v2", "--no-lift-shared")], ids=["plain", "all-learned"])
+def test_a_killed_training_resumes_as_if_never_stopped(more: tuple[str, ...], cells: Path, tmp_path: Path) -> None:
+    whole = _run(cells, tmp_path / "whole", 12, *more)
     assert whole.returncode == 0, whole.stderr
-    process = subprocess.Popen(_command(cells, tmp_path / "cut", 12), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(_command(cells, tmp_path / "cut", 12, *more), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     for line in process.stdout:
         if line.startswith("epoch 2/12"):
             break
@@ -46,7 +47,7 @@ def test_a_killed_training_resumes_as_if_never_stopped(cells: Path, tmp_path: Pa
     process.wait()
     process.stdout.close()
     from_pretrained(tmp_path / "cut" / "last")  # whole, although the process died
-    resumed = _run(cells, tmp_path / "cut", 12, "--resume")
+    resumed = _run(cells, tmp_path / "cut", 12, "--resume", *more)
     assert resumed.returncode == 0, resumed.stderr
     ours, theirs = _weights(tmp_path / "cut"), _weights(tmp_path / "whole")
     assert ours.keys() == theirs.keys()

@@ -40,12 +40,9 @@ class Segmentation(L.LightningModule):
         self.loss = segmentation_loss(config.loss, info.ignore_index)
         self.miou = MulticlassJaccardIndex(len(info.class_names), ignore_index=info.ignore_index)
 
-    def on_train_epoch_start(self) -> None:
-        """What a learned phase samples depends on the epoch alone, so that a resumed run samples the same."""
-        torch.manual_seed(self.config.seed + self.current_epoch)
-
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         images, labels = batch
+        torch.manual_seed(self.config.seed + self.global_step)  # a learned phase samples the same in a resumed run
         logits, traces = self.model.with_traces(images.contiguous(memory_format=torch.channels_last))
         penalties = lift_regularisers(traces).to(logits.device) * torch.tensor(LIFT_WEIGHTS, device=logits.device)
         loss = self.loss(logits.float(), labels) + self.config.lift_penalty * penalties.sum()
