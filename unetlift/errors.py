@@ -1,6 +1,7 @@
 """Errors whose one sentence is meant for the user: the wrong value and the right ones."""
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class UnetliftError(Exception):
@@ -34,3 +35,12 @@ def one_of(what: str, value: object, known: Iterable[object]) -> None:
     names = tuple(known)
     if value not in names:
         raise UsageError(f"{what} {value!r} is unknown; it is one of {', '.join(map(str, names))}.")
+
+
+def check_map(what: str, x: Any, axes: int, channels: int | None = None) -> None:
+    """Raises UsageError unless `x` is a floating-point tensor (N, C, *size) of so many axes, of `channels` channels if given."""
+    shape, wanted = tuple(x.shape), f"(N, {channels or 'C'}, {', '.join('DHW'[-axes:])})"
+    if len(shape) != axes + 2 or (channels and shape[1] != channels) or 0 in shape[1:]:
+        raise UsageError(f"{what} was given a tensor of shape {shape}; it takes {wanted} with sizes from 1 on.")
+    if not x.is_floating_point():
+        raise UsageError(f"{what} was given {x.dtype}; it takes floating-point numbers, for example x.float().")

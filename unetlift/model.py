@@ -15,9 +15,10 @@ from unetlift.anchor import Anchored
 from unetlift.config import ModelInfo, NetworkConfig
 from unetlift.encoders import PlainEncoder
 from unetlift.encoders.plain import Block, BlockKind
+from unetlift.errors import check_map
 from unetlift.pools import LiftOptions, Trace, pool_pair
 from unetlift.pools.phase import on_even_grid
-from unetlift.types import Map, Output
+from unetlift.types import Given, Output
 
 
 class UNet(nn.Module):
@@ -47,12 +48,13 @@ class UNet(nn.Module):
         self.blocks = nn.ModuleList(Block(2 * c, c, kind) for c, kind in zip(widths, kinds[:-1], strict=False))
         self.head = nn.Conv2d(widths[0], config.classes, 1)
 
-    def forward(self, x: Map) -> Output:
+    def forward(self, x: Given) -> Output:
         """(N, in_channels, H, W) to logits (N, classes, H, W)."""
         return self.with_traces(x)[0]
 
-    def with_traces(self, x: Map) -> tuple[Output, list[Trace]]:
+    def with_traces(self, x: Given) -> tuple[Output, list[Trace]]:
         """The logits and, from the top, what each downsampler handed to its upsampler."""
+        check_map("The network", x, 2, self.config.in_channels)
         features, traces = self.encoder(x)
         y = features.pop()
         for level in reversed(range(len(traces))):

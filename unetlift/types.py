@@ -1,6 +1,6 @@
 """Names for the shapes that the tensor code passes around."""
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 Map = Float[Tensor, "n c h w"]
@@ -8,6 +8,9 @@ Map = Float[Tensor, "n c h w"]
 
 Field = Float[Tensor, "n c *size"]
 """The same along one, two or three axes: signals, maps, volumes."""
+
+Given = Shaped[Tensor, "..."]
+"""What a caller hands in, before it has been checked."""
 
 Band = Float[Tensor, "n c *half"]
 """A batch of features at half the size of its `Field`."""

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from unetlift.convs import pad
-from unetlift.types import Band, Field, Indices, Phase, Votes
+from unetlift.errors import check_map
+from unetlift.types import Band, Field, Given, Indices, Phase, Votes
 
 CORNER, CENTRE = 0.0, 0.5
 """Where a level's coarse samples sit: on the even pixels, or in the middle of the 2x2 blocks."""
@@ -35,8 +36,11 @@ class Trace(NamedTuple):
 class Down(nn.Module, ABC):
     """Halves every axis (rounded up) and says how in a trace."""
 
-    def forward(self, x: Field) -> tuple[Band, Trace]:
+    axes = 2
+
+    def forward(self, x: Given) -> tuple[Band, Trace]:
         """(N, C, *size) to (N, C, *ceil(size/2)) and the trace for the way up."""
+        check_map(type(self).__name__, x, self.axes)
         size = x.shape[2:]
         odd = [end for length in reversed(size) for end in (0, length % 2)]
         y, trace = self.reduce(pad(x, tuple(odd), "replicate"))

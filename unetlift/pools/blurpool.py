@@ -5,9 +5,9 @@ from abc import ABC
 from torch import nn
 
 from unetlift.convs import PADDING_MODES
-from unetlift.errors import UsageError, one_of
+from unetlift.errors import check_map, one_of
 from unetlift.pools.blur import blur, blur_kernel
-from unetlift.types import Band, Field
+from unetlift.types import Band, Given
 
 FILTER_SIZES = range(1, 8)
 
@@ -24,11 +24,9 @@ class _BlurPool(nn.Module, ABC):
         self.channels, self.filter_size, self.padding_mode = channels, filter_size, padding_mode
         self.register_buffer("kernel", blur_kernel(filter_size, channels, self.axes), persistent=False)
 
-    def forward(self, x: Field) -> Band:
+    def forward(self, x: Given) -> Band:
         """(N, C, *size) to (N, C, *ceil(size/2))."""
-        if x.ndim != self.axes + 2 or x.shape[1] != self.channels:
-            wanted = ", ".join(["N", str(self.channels), *"DHW"[-self.axes :]])
-            raise UsageError(f"{type(self).__name__} was given a tensor of shape {tuple(x.shape)}; it takes ({wanted}).")
+        check_map(type(self).__name__, x, self.axes, self.channels)
         even = tuple(length + length % 2 for length in x.shape[2:])
         return blur(x, self.kernel, (self.filter_size - 1) // 2, even, self.padding_mode)
 

@@ -39,8 +39,6 @@ class LiftDown(Down):
         self.lifting, self.axes, self.bands = lifting, axes, choose_bands(bands, axes)
 
     def reduce(self, x: Field) -> tuple[Band, Trace]:
-        if x.ndim != self.axes + 2:
-            raise UsageError(f"A lifting of {self.axes} axes was given a tensor of {x.ndim} dimensions; it takes {self.axes + 2}.")
         parts, updates, predictions = [x], [], []
         for axis in reversed(range(2, x.ndim)):
             split = [self.lifting.split(part, axis) for part in parts]

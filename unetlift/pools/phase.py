@@ -154,7 +154,7 @@ class AdaptiveDown(Down):
 
     def __init__(self, down: Down, rule: PhaseRule):
         super().__init__()
-        self.down, self.rule = down, rule
+        self.down, self.rule, self.axes = down, rule, down.axes
 
     def reduce(self, x: Field) -> tuple[Band, Trace]:
         phase, votes = self.rule(x)
