@@ -1,4 +1,4 @@
-"""Times every pool of interest beside kornia's, timm's and PyTorch's own, in one run.
+"""Times every pool of interest beside kornia's, timm's and PyTorch's own, in one run, and says which targets are met.
 
     python benchmarks/pools.py --json benchmarks/pools.json --markdown benchmarks/pools.md
 
@@ -20,30 +20,17 @@ import timm.layers
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
 
-from unetlift.pools import pool_pair
-from unetlift.pools.base import CENTRE, CORNER
-from unetlift.pools.blur import BlurDown
+from unetlift.pools import BlurPool2d, LiftOptions, pool_pair
 
-MAPS = (8, 32, 128, 128), (8, 64, 64, 64)
+MAPS = (4, 32, 256, 256), (4, 128, 64, 64), (4, 256, 32, 32)
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PACKAGES = "unetlift", "torch", "kornia", "timm"
+WAYS = {"forward": "forward", "both": "forward + backward"}
 
 Pool = Callable[[Tensor], Tensor]
-
-
-def blur(operator: str, size: int, padding_mode: str) -> Callable[[int], nn.Module]:
-    grid = CENTRE if operator == "max" else CORNER
-    return lambda channels: Pooled(BlurDown(operator, size, channels, grid, padding_mode))
-
-
-def down(name: str, phase: str = "fixed", padding_mode: str = "zeros") -> Callable[[int], nn.Module]:
-    return lambda channels: Pooled(pool_pair(name, "nearest", channels, phase, padding_mode)[0]).eval()
-
-
-def up(name: str, padding_mode: str = "reflect") -> Callable[[int], nn.Module]:
-    """An upsampler behind max pooling: the pair's time."""
-    return lambda channels: Pair(*pool_pair("max", name, channels, "fixed", padding_mode))
 
 
 class Pooled(nn.Module):
@@ -58,6 +45,8 @@ class Pooled(nn.Module):
 
 
 class Pair(nn.Module):
+    """Down and up again."""
+
     def __init__(self, down: nn.Module, up: nn.Module):
         super().__init__()
         self.down, self.up = down, up
@@ -66,45 +55,60 @@ class Pair(nn.Module):
         return self.up(*self.down(x))
 
 
+def down(name: str, phase: str = "fixed", padding_mode: str = "zeros") -> Callable[[int], nn.Module]:
+    return lambda channels: Pooled(pool_pair(name, "nearest", channels, phase, padding_mode)[0]).eval()
+
+
+def pair(name: str, up: str, phase: str = "fixed", padding_mode: str = "zeros", **lift) -> Callable[[int], nn.Module]:
+    return lambda channels: Pair(*pool_pair(name, up, channels, phase, padding_mode, LiftOptions(**lift))).eval()
+
+
+def blur(size: int, padding_mode: str) -> Callable[[int], nn.Module]:
+    return lambda channels: BlurPool2d(channels, size, padding_mode)
+
+
+WAVELET, DEPTHWISE = {"learned": False}, {"groups": (0, 0)}
+
 POOLS: dict[str, Callable[[int], Callable]] = {
+    "torch avg_pool2d": lambda channels: lambda x: F.avg_pool2d(x, 2),
     "torch max_pool2d": lambda channels: lambda x: F.max_pool2d(x, 2),
-    "kornia BlurPool2D(3), zeros": lambda channels: kornia.filters.BlurPool2D(3),
-    "kornia BlurPool2D(5), zeros": lambda channels: kornia.filters.BlurPool2D(5),
+    **{f"kornia BlurPool2D({k}), zeros": lambda channels, k=k: kornia.filters.BlurPool2D(k) for k in (3, 5)},
+    **{f"timm BlurPool2d({k}), reflect": lambda channels, k=k: timm.layers.BlurPool2d(channels, k) for k in (3, 5)},
+    **{f"BlurPool2d({k}), {mode}": blur(k, mode) for k in (3, 5) for mode in ("zeros", "reflect", "circular")},
     "kornia MaxBlurPool2D(3), zeros": lambda channels: kornia.filters.MaxBlurPool2D(3),
-    "timm BlurPool2d(3), reflect": lambda channels: timm.layers.BlurPool2d(channels, 3),
-    "timm BlurPool2d(5), reflect": lambda channels: timm.layers.BlurPool2d(channels, 5),
-    "avg-blur-3, zeros": blur("avg", 3, "zeros"),
-    "avg-blur-3, reflect": blur("avg", 3, "reflect"),
-    "avg-blur-3, circular": blur("avg", 3, "circular"),
-    "avg-blur-5, reflect": blur("avg", 5, "reflect"),
-    "blur-3, zeros": blur("max", 3, "zeros"),
-    "blur-3, reflect": blur("max", 3, "reflect"),
-    "max": down("max"),
-    "stride": down("stride"),
-    "lift": down("lift"),
+    **{f"blur-3, {mode}": down("blur-3", padding_mode=mode) for mode in ("zeros", "reflect", "circular")},
     "max, circular": down("max", padding_mode="circular"),
+    "stride": down("stride"),
     "max, circular, adaptive": down("max", "adaptive", "circular"),
-    "blur-3, circular": down("blur-3", padding_mode="circular"),
     "blur-3, circular, adaptive": down("blur-3", "adaptive", "circular"),
-    "lift, circular": down("lift", padding_mode="circular"),
-    "lift, circular, adaptive": down("lift", "adaptive", "circular"),
-    "max + nearest": up("nearest"),
-    "max + bilinear": up("bilinear"),
-    "max + unpool": up("unpool"),
-    "max + blur-3, reflect": up("blur-3"),
-    "max + blur-4, reflect": up("blur-4"),
+    "blur-3, circular, learned": down("blur-3", "learned", "circular"),
+    "max + nearest": pair("max", "nearest"),
+    "max + unpool": pair("max", "unpool"),
+    "max + blur-3, reflect": pair("max", "blur-3", padding_mode="reflect"),
+    "fourier + fourier": pair("fourier", "fourier"),
+    "lift + lift, Haar": pair("lift", "lift", **WAVELET),
+    "lift + lift, CDF 5/3": pair("lift", "lift", start="cdf53", **WAVELET),
+    "lift + lift, learned depthwise": pair("lift", "lift", **DEPTHWISE),
+    "lift + lift, learned": pair("lift", "lift"),
+    "lift + lift, circular": pair("lift", "lift", padding_mode="circular"),
+    "lift + lift, circular, adaptive": pair("lift", "lift", "adaptive", "circular"),
 }
 
+COMPILED = "max + nearest", "lift + lift, Haar", "lift + lift, learned depthwise", "lift + lift, learned", "BlurPool2d(3), reflect"
 
-def rival(name: str) -> str:
-    """What a pool's time is divided by, besides max pooling: kornia's of the same filter, or the same pool unadapted."""
-    if name.endswith(", adaptive"):
-        return name.removesuffix(", adaptive")
-    if "BlurPool2d(" in name or "avg-blur-" in name:
-        return f"kornia BlurPool2D({5 if '5' in name.partition(',')[0] else 3}), zeros"
-    if name.startswith("blur-3") and "circular" not in name:
-        return "kornia MaxBlurPool2D(3), zeros"
-    return ""
+TARGETS: list[tuple[str, str, tuple[str, ...], str, float]] = [
+    # what, of which pool, over which (the slowest), over what way, at most
+    *[(f"BlurPool {k} over avg_pool2d or the floor", f"BlurPool2d({k}), {mode}", ("torch avg_pool2d", "floor"), "forward", most)
+      for k, most in ((3, 1.2), (5, 1.5)) for mode in ("zeros", "reflect")],
+    *[(f"BlurPool {k} over kornia's", f"BlurPool2d({k}), {mode}", (f"kornia BlurPool2D({k}), zeros",), "forward", 1.0)
+      for k in (3, 5) for mode in ("zeros", "reflect")],
+    *[(f"BlurPool {k} over timm's", f"BlurPool2d({k}), reflect", (f"timm BlurPool2d({k}), reflect",), "forward", 0.4) for k in (3, 5)],
+    *[("lift + lift over max + nearest", f"lift + lift, {kind}", ("max + nearest",), "forward", 3.0)
+      for kind in ("Haar", "CDF 5/3", "learned depthwise", "learned")],
+    *[("lift + lift over max + nearest", f"lift + lift, {kind}", ("max + nearest",), "both", 3.0) for kind in ("Haar", "learned")],
+    *[("adaptive over fixed", f"{name}, adaptive", (name,), way, 1.25)
+      for name in ("max, circular", "blur-3, circular", "lift + lift, circular") for way in WAYS],
+]  # fmt: skip
 
 
 def milliseconds(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -132,51 +136,97 @@ def forward_backward(pool: Pool, x: Tensor) -> Callable[[], object]:
     return lambda: torch.autograd.grad(pool(x), x, gradient)
 
 
-def measure(shape: tuple[int, ...], dtype: torch.dtype, rounds: int) -> list[dict]:
-    """A row for each pool, and before them the floor that memory sets: a map read, a quarter of it written."""
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype).to(memory_format=torch.channels_last)
+def peak_memory(run: Callable[[], object]) -> int:
+    """The most bytes that a run held at once, beyond what was there before."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
+        run()
+    events = [event for event in watched.profiler.kineto_results.events() if event.name() == "[memory]"]
+    held = most = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        most = max(most, held)
+    return most
+
+
+def bandwidth(rounds: int) -> float:
+    """Bytes a millisecond, reading and writing, beyond the caches."""
+    source, target = torch.zeros(2**27, dtype=torch.uint8), torch.zeros(2**27, dtype=torch.uint8)
+    return 2 * source.numel() / milliseconds({"copy": lambda: target.copy_(source)}, rounds)["copy"]
+
+
+def measure(shape: tuple[int, ...], dtype: torch.dtype, layout: torch.memory_format, rounds: int) -> dict[str, dict]:
+    """A row for each pool, and the floor that memory sets: a map read, a quarter of it written."""
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype).to(memory_format=layout)
     pools = {}
     for name, build in POOLS.items():
         pool = build(shape[1])
-        pools[name] = pool.to(dtype).to(memory_format=torch.channels_last) if isinstance(pool, nn.Module) else pool
-    source, target = torch.zeros(2**26, dtype=torch.uint8), torch.zeros(2**26, dtype=torch.uint8)  # beyond the caches
-    ahead = milliseconds({"copy": lambda: target.copy_(source)} | {n: forward(p, x) for n, p in pools.items()}, rounds)
-    both = milliseconds({name: forward_backward(pool, x) for name, pool in pools.items()}, rounds)
-    bandwidth = 2 * source.numel() / ahead.pop("copy") / 1e6  # GB/s, reading and writing
-    bytes_moved = 1.25 * x.numel() * x.element_size()
-    floor = bytes_moved / bandwidth / 1e6
-    rows = [{"pool": f"memory floor at {bandwidth:.0f} GB/s", "forward": floor, "forward_backward": 2 * floor}]
-    for name in pools:
-        rows.append({"pool": name, "forward": ahead[name], "forward_backward": both[name], "rival": rival(name)})
-    for row in rows:
-        for way, times in (("forward", ahead), ("forward_backward", both)):
-            row[f"{way}_to_max"] = row[way] / times["torch max_pool2d"]
-            if row.get("rival"):
-                row[f"{way}_to_rival"] = row[way] / times[row["rival"]]
+        pools[name] = pool.to(dtype).to(memory_format=layout) if isinstance(pool, nn.Module) else pool
+    ahead = milliseconds({name: forward(pool, x) for name, pool in pools.items()}, rounds)
+    both = milliseconds({name: forward_backward(pool, x) for name, pool in pools.items()}, max(3, rounds // 2))
+    size = x.numel() * x.element_size()
+    floor = 1.25 * size / bandwidth(rounds)
+    rows = {"floor": {"forward": floor, "both": 2 * floor}}
+    for name, pool in pools.items():
+        memory = [peak_memory(run(pool, x)) / size for run in (forward, forward_backward)]
+        rows[name] = {"forward": ahead[name], "both": both[name], "forward_memory": memory[0], "both_memory": memory[1]}
     return rows
 
 
-def as_markdown(results: list[dict], setting: dict) -> str:
-    lines = ["# Time of the pools", "", f"`{setting['command']}`", ""]
+def compiled(shape: tuple[int, ...], rounds: int) -> dict[str, dict]:
+    """Eager beside compiled, forward in float32 and channels_last."""
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(memory_format=torch.channels_last)
+    runs = {}
+    for name in COMPILED:
+        pool = POOLS[name](shape[1]).to(memory_format=torch.channels_last)
+        torch._dynamo.reset()
+        quick = torch.compile(pool, fullgraph=True)
+        forward(quick, x)()
+        runs |= {f"{name}, eager": forward(pool, x), f"{name}, compiled": forward(quick, x)}
+    return {name: {"forward": value} for name, value in milliseconds(runs, rounds).items()}
+
+
+def verdicts(results: list[dict]) -> list[str]:
+    """The targets in channels_last, a column for each map and precision; what is above its target in bold."""
+    cases = [result for result in results if result["layout"] == "channels_last"]
+    lines = ["| target | pool | way | at most |" + "".join(f" {title(case)} |" for case in cases)]
+    lines += ["|---|---|---|---|" + "---|" * len(cases)]
+    for what, pool, others, way, most in TARGETS:
+        cells = []
+        for case in cases:
+            ratio = case["rows"][pool][way] / max(case["rows"][other][way] for other in others)
+            cells.append(f"{ratio:.2f}" if ratio <= most else f"**{ratio:.2f}**")
+        lines.append(f"| {what} | `{pool}` | {WAYS[way]} | {most} | {' | '.join(cells)} |")
+    return lines
+
+
+def title(case: dict) -> str:
+    return f"{case['dtype']} {'x'.join(map(str, case['shape']))}"
+
+
+def as_markdown(results: list[dict], quick: list[dict], setting: dict) -> str:
+    lines = ["# Time and memory of the pools", "", f"`{setting['command']}`", ""]
     lines += [", ".join(f"{key} {value}" for key, value in setting.items() if key != "command") + ".", ""]
-    lines += ["Milliseconds, median of rounds in turns, channels_last. *to max*: times the time of `max_pool2d`; *to rival*: times"]
-    lines += ["kornia's zero-padded pool of the same filter or, for an adaptive pool, the same pool with a fixed phase.", ""]
-    for result in results:
-        lines += [f"## {result['dtype']}, {'x'.join(map(str, result['shape']))}", ""]
-        lines += ["| pool | forward | to max | to rival | forward + backward | to max | to rival |", "|---|---|---|---|---|---|---|"]
-        for row in result["rows"]:
-            cells = []
-            for way in ("forward", "forward_backward"):
-                rival_ratio = row.get(f"{way}_to_rival")
-                cells += [f"{row[way]:.2f}", f"{row[f'{way}_to_max']:.2f}", f"{rival_ratio:.2f}" if rival_ratio else ""]
-            lines += [f"| {row['pool']} | {' | '.join(cells)} |"]
+    lines += ["## Against the targets", "", "Ratios of medians in one run, channels_last.", "", *verdicts(results), ""]
+    lines += ["## Compiled", "", "Milliseconds, forward, float32, channels_last; *to max*: times the eager max + nearest.", ""]
+    lines += ["| pool |" + "".join(f" {'x'.join(map(str, case['shape']))} | to max |" for case in quick), "|---|" + "---|---|" * len(quick)]
+    for name in quick[0]["rows"] if quick else ():
+        cells = [(case["rows"][name]["forward"], case["rows"]["max + nearest, eager"]["forward"]) for case in quick]
+        lines += [f"| {name} |" + "".join(f" {time:.2f} | {time / most:.2f} |" for time, most in cells)]
+    lines += ["", "## Everything", "", "Milliseconds, median of rounds in turns; *memory*: the most that was held at once, in input maps."]
+    lines += ["The floor is a map read and a quarter of it written, at the speed of a copy of 128 MB.", ""]
+    for case in results:
+        lines += [f"### {title(case)}, {case['layout']}", ""]
+        lines += ["| pool | forward | memory | forward + backward | memory |", "|---|---|---|---|---|"]
+        for name, row in case["rows"].items():
+            memory = [f"{row[key]:.2f}" if key in row else "" for key in ("forward_memory", "both_memory")]
+            lines += [f"| {name} | {row['forward']:.2f} | {memory[0]} | {row['both']:.2f} | {memory[1]} |"]
         lines += [""]
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=31, help="timed rounds (default: 31)")
+    parser.add_argument("--rounds", type=int, default=15, help="timed rounds (default: 15)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of PyTorch (default: its own)")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--markdown", type=Path, help="write the table here")
@@ -185,12 +235,18 @@ def main() -> None:
     setting = {"command": " ".join(["python", "benchmarks/pools.py", *sys.argv[1:]]), "rounds": arguments.rounds}
     setting |= {"threads": arguments.threads, "python": platform.python_version(), "machine": platform.machine()}
     setting |= {package: importlib.metadata.version(package) for package in PACKAGES}
-    cases = [(name, shape) for name in DTYPES for shape in MAPS]
-    results = [{"dtype": name, "shape": shape, "rows": measure(shape, DTYPES[name], arguments.rounds)} for name, shape in cases]
-    table = as_markdown(results, setting)
+    results = []
+    for layout in LAYOUTS:
+        for dtype in DTYPES:
+            for shape in MAPS:
+                rows = measure(shape, DTYPES[dtype], LAYOUTS[layout], arguments.rounds)
+                results.append({"dtype": dtype, "shape": shape, "layout": layout, "rows": rows})
+                print(f"{title(results[-1])}, {layout}: measured", flush=True)
+    quick = [{"shape": shape, "rows": compiled(shape, arguments.rounds)} for shape in MAPS[:2]]
+    table = as_markdown(results, quick, setting)
     print(table)
     if arguments.json:
-        arguments.json.write_text(json.dumps(setting | {"results": results}, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(setting | {"results": results, "compiled": quick}, indent=1) + "\n")
     if arguments.markdown:
         arguments.markdown.write_text(table)
 

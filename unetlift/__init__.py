@@ -5,15 +5,34 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_HOMES = {"UNet": "model", "from_pretrained": "model", "anchored": "model", "pool_pair": "pools", "LiftOptions": "pools"}
+_HOMES = {
+    "BlurPool1d": "pools",
+    "BlurPool2d": "pools",
+    "BlurPool3d": "pools",
+    "DeformConv2d": "convs",
+    "DeformRoIPool": "convs",
+    "LiftOptions": "pools",
+    "ModulatedDeformConv2d": "convs",
+    "PSDeformRoIPool": "convs",
+    "SymmetricConv2d": "convs",
+    "UNet": "model",
+    "anchored": "model",
+    "antialias_report": "antialias",
+    "deform_roi_pool": "convs",
+    "from_pretrained": "model",
+    "lift_pair": "pools",
+    "parameter_groups": "convs",
+    "pool_pair": "pools",
+    "ps_deform_roi_pool": "convs",
+}
 
-__all__ = ["LiftOptions", "UNet", "anchored", "from_pretrained", "pool_pair", "stability"]
+__all__ = ["antialias", "stability", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
     """Imports torch only when something that needs it is asked for, which keeps the command line quick."""
-    if name == "stability":  # a module that can be called
-        return import_module("unetlift.stability")
+    if name in ("antialias", "stability"):  # modules that can be called
+        return import_module(f"unetlift.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'unetlift' has no attribute {name!r}")
     return getattr(import_module(f"unetlift.{_HOMES[name]}"), name)

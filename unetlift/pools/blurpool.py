@@ -27,7 +27,7 @@ class _BlurPool(nn.Module, ABC):
     def forward(self, x: Given) -> Band:
         """(N, C, *size) to (N, C, *ceil(size/2))."""
         check_map(type(self).__name__, x, self.axes, self.channels)
-        even = tuple(length + length % 2 for length in x.shape[2:])
+        even = tuple((length + 1) // 2 * 2 for length in x.shape[2:])
         return blur(x, self.kernel, (self.filter_size - 1) // 2, even, self.padding_mode)
 
     def extra_repr(self) -> str:
