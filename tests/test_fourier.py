@@ -58,7 +58,7 @@ def moved(x: Tensor, shift: tuple[float, ...]) -> Tensor:
 
 
 def lowered(x: Tensor, grid: float = CORNER) -> Tensor:
-    return FourierDown(grid)(x)[0]
+    return FourierDown(grid, x.ndim - 2)(x)[0]
 
 
 def raised(y: Tensor) -> Tensor:
@@ -228,7 +228,7 @@ def centroid(x: Tensor) -> tuple[float, float]:
 @pytest.mark.parametrize(("up", "grid"), [("fourier", CORNER), ("blur-3", CORNER), ("nearest", CENTRE), ("bilinear", CENTRE)])
 def test_under_any_upsampler_a_blob_stays_where_it_is(up, grid):
     x = blob(64, 66, 31.3, 33.6, sigma=4)
-    y, trace = FourierDown(grid)(x)
+    y, trace = FourierDown(grid, x.ndim - 2)(x)
     again = raised(y) if up == "fourier" else pool_pair("avg", up, 1, padding_mode="circular")[1].double()(y, trace)
     assert centroid(again) == pytest.approx((31.3, 33.6), abs=1e-6)
 
@@ -240,7 +240,7 @@ def test_under_any_upsampler_a_blob_stays_where_it_is(up, grid):
 @every_grid
 def test_odd_sizes_come_back(size, grid):
     x = noise(2, 3, *size)
-    y, trace = FourierDown(grid)(x)
+    y, trace = FourierDown(grid, x.ndim - 2)(x)
     assert y.shape == (2, 3, (size[0] + 1) // 2, (size[1] + 1) // 2)
     assert FourierUp()(y, trace).shape == x.shape
 
@@ -292,7 +292,7 @@ def innermost(x: Tensor) -> int:
 @every_grid
 def test_the_memory_format_goes_through(size, layout, grid):
     x = noise(2, 4, *size).contiguous(memory_format=layout).requires_grad_()
-    y, trace = FourierDown(grid)(x)
+    y, trace = FourierDown(grid, x.ndim - 2)(x)
     again = FourierUp()(y, trace)
     expected = x.ndim - 1 if layout == torch.contiguous_format else 1
     assert [innermost(part) for part in (y, again, *torch.autograd.grad(again.sum(), x))] == [expected] * 3

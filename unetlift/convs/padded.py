@@ -37,7 +37,7 @@ def pad(x: Field, pads: Pads, mode: str) -> Padded:
         return F.pad(x, pads)
     axes = [(x.ndim - 1 - k, pads[2 * k], pads[2 * k + 1]) for k in range(len(pads) // 2)]
     if mode == "circular" and all(max(before, after) <= x.shape[axis] for axis, before, after in axes):
-        return _Wrap.apply(x, axes)
+        return _joined(x, axes) if torch.compiler.is_compiling() else _Wrap.apply(x, axes)
     if mode == "circular" or (mode == "reflect" and any(max(before, after) >= x.shape[axis] for axis, before, after in axes)):
         for axis, before, after in reversed(axes):
             x = take(x, axis, source_index(x.shape[axis], before, after, mode, x.device))
@@ -52,16 +52,20 @@ def take(x: Field, axis: int, index: Tensor) -> Padded:
     return x.movedim(1, -1).index_select(axis - 1, index).movedim(-1, 1)
 
 
+def _joined(x: Tensor, axes: list[tuple[int, int, int]]) -> Tensor:
+    """Circular padding for a graph, which would make a scatter of each write into a part of a map."""
+    for axis, before, after in axes:
+        ends = x.narrow(axis, x.shape[axis] - before, before), x.narrow(axis, 0, after)
+        x = torch.cat((ends[0], x, ends[1]), axis)
+    return x
+
+
 class _Wrap(torch.autograd.Function):
     """Circular padding in one copy: PyTorch's own loses channels_last, forward and backward."""
 
     @staticmethod
     def forward(ctx, x: Tensor, axes: list[tuple[int, int, int]]) -> Tensor:
         ctx.axes = axes = [(axis, before, x.shape[axis], after) for axis, before, after in axes]
-        if torch.compiler.is_compiling():  # a graph has no copies in place to save
-            for axis, before, length, after in axes:
-                x = torch.cat([x.narrow(axis, length - before, before), x, x.narrow(axis, 0, after)], axis)
-            return x
         size = list(x.shape)
         for axis, before, length, after in axes:
             size[axis] = before + length + after

@@ -3,9 +3,10 @@
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from unetlift.convs import pad
 from unetlift.errors import check_map
 from unetlift.types import Band, Field, Given, Indices, Phase, Votes
 
@@ -42,8 +43,10 @@ class Down(nn.Module, ABC):
         """(N, C, *size) to (N, C, *ceil(size/2)) and the trace for the way up."""
         check_map(type(self).__name__, x, self.axes)
         size = x.shape[2:]
-        odd = [end for length in reversed(size) for end in (0, length % 2)]
-        y, trace = self.reduce(pad(x, tuple(odd), "replicate"))
+        odd = [end for length in reversed(size) for end in (0, (length + 1) // 2 * 2 - length)]
+        if torch.compiler.is_compiling() or any(odd):  # asking a graph would make one for each parity of each axis
+            x = F.pad(x, odd, mode="replicate")
+        y, trace = self.reduce(x)
         return y, trace._replace(size=tuple(size))
 
     @abstractmethod
@@ -57,6 +60,8 @@ class Up(nn.Module, ABC):
     def forward(self, y: Band, trace: Trace) -> Field:
         """(N, C, *ceil(size/2)) and the trace of a (N, C, *size) map to (N, C, *size)."""
         x = self.expand(y, trace)
+        if torch.compiler.is_compiling():  # a view would be contiguous or not by each axis's parity: a graph for each
+            return F.pad(x, [end for axis in reversed(range(2, x.ndim)) for end in (0, trace.size[axis - 2] - x.shape[axis])])
         for axis, length in enumerate(trace.size, 2):
             x = x.narrow(axis, 0, length)
         return x

@@ -15,11 +15,12 @@ class FourierDown(Down):
 
     Args:
         grid: `CORNER` or `CENTRE`, exact on both: half a pixel is a phase ramp in the spectrum.
+        axes: 1, 2 or 3.
     """
 
-    def __init__(self, grid: float):
+    def __init__(self, grid: float, axes: int = 2):
         super().__init__()
-        self.half_pixels = int(2 * grid)
+        self.half_pixels, self.axes = int(2 * grid), axes
 
     def reduce(self, x: Field) -> tuple[Band, Trace]:
         return resample(x, tuple(length // 2 for length in x.shape[2:]), self.half_pixels), Trace()

@@ -46,7 +46,8 @@ class _RollEach(torch.autograd.Function):
         ctx.save_for_backward(shift)
         source = torch.arange(x.shape[0], device=x.device)
         for axis, length in enumerate(x.shape[2:]):
-            along = (torch.arange(length, device=x.device) - shift[:, axis : axis + 1]) % length
+            along = torch.arange(length, device=x.device) - shift[:, axis : axis + 1]
+            along = along.remainder(torch.full_like(along, length))  # a tensor, since no exporter divides by a free size
             source = source.unsqueeze(-1) * length + along.reshape(-1, *[1] * axis, length)
         pixels = x.movedim(1, -1).reshape(-1, x.shape[1]).index_select(0, source.flatten())  # the fastest gather
         moved = pixels.reshape(x.shape[0], *x.shape[2:], x.shape[1]).movedim(-1, 1)
