@@ -63,16 +63,12 @@ class Indexed(Down):
         return y, trace._replace(indices=F.max_pool2d(x.detach(), 2, return_indices=True)[1])
 
 
-def _doubled(y: Band) -> list[int]:
-    """Twice the size: a scale factor would make a compiled graph reckon sizes in floating point."""
-    return [2 * length for length in y.shape[2:]]
-
-
 class NearestUp(Up):
     """Each value fills its 2x2 block."""
 
     def expand(self, y: Band, trace: Trace) -> Map:
-        return F.interpolate(y, _doubled(y), mode="nearest")
+        size = [2 * length for length in y.shape[2:]]  # a scale factor would make a graph reckon sizes in floating point
+        return F.interpolate(y, size, mode="nearest")
 
 
 class BilinearUp(Up):
@@ -83,11 +79,9 @@ class BilinearUp(Up):
         self.circular = padding_mode == "circular"
 
     def expand(self, y: Band, trace: Trace) -> Map:
-        if not self.circular:
-            return F.interpolate(y, _doubled(y), mode="bilinear", align_corners=False)
-        around = pad(y, (1, 1, 1, 1), "circular")
-        wrapped = F.interpolate(around, _doubled(around), mode="bilinear", align_corners=False)
-        return wrapped[..., 2:-2, 2:-2]
+        around = pad(y, (1, 1, 1, 1), "circular") if self.circular else y
+        x = F.interpolate(around, [2 * length for length in around.shape[2:]], mode="bilinear", align_corners=False)
+        return x[..., 2:-2, 2:-2] if self.circular else x
 
 
 class TransposeUp(Up):
