@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from unetlift.convs import PADDING_MODES, pad
 from unetlift.pools import pool_pair
 from unetlift.pools.base import CENTRE, CORNER, Trace
-from unetlift.pools.blur import BlurDown, BlurUp, blur, blur_grid, blur_taps
+from unetlift.pools.blur import BlurDown, BlurUp, blur, blur_grid, blur_taps, dense_max
 
 PASCAL = {1: [1], 2: [1, 1], 3: [1, 2, 1], 4: [1, 3, 3, 1], 5: [1, 4, 6, 4, 1], 6: [1, 5, 10, 10, 5, 1], 7: [1, 6, 15, 20, 15, 6, 1]}
 
@@ -206,3 +206,11 @@ def test_an_even_blur_has_the_size_and_the_centre_that_timms_has_not():
     ours, theirs = blurred(x.roll((1, 1), (2, 3)), "avg", 4, CENTRE, "reflect"), timm.layers.BlurPool2d(3, 4, 2).double()(x)
     assert (ours.shape[-2:], theirs.shape[-2:]) == ((10, 12), (11, 13))
     torch.testing.assert_close(ours[..., 1:-1, 1:-1], theirs[..., 1:-2, 1:-2], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (5, 4), (9, 8)])
+def test_the_dense_maximum_is_poolings_with_and_without_a_gradient(size):
+    x = noise(2, 3, *size)
+    expected = F.max_pool2d(x, 2, 1)
+    assert torch.equal(dense_max(x), expected)
+    assert torch.equal(dense_max(x.clone().requires_grad_()), expected)
