@@ -247,3 +247,18 @@ def test_data_scripts_convert_a_copy_or_say_why_not(tmp_path: Path) -> None:
         )
         assert done.returncode == 1 and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
         assert not (tmp_path / name).exists()
+
+
+def test_models_lists_whatever_a_network_can_be_made_of(capsys: pytest.CaptureFixture) -> None:
+    from unetlift.convs import ACTIVATIONS, CONVS
+    from unetlift.pools import DOWNS, PHASES, UPS
+
+    code, out, _ = _run(capsys, "models")
+    assert code == 0 and {*DOWNS, *UPS, *PHASES, *CONVS, *ACTIVATIONS} <= set(out.replace(",", " ").split())
+
+
+@pytest.mark.parametrize(("flag", "right"), [("--conv=3x3", "c2sp"), ("--activation=gelu", "filtered-poly"), ("--phase=auto", "learned")])
+def test_an_unknown_piece_is_wrong_usage(flag: str, right: str, cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    code, _, err = _run(capsys, "train", f"--data={cells}", f"--out={tmp_path / 'run'}", flag)
+    assert code == 2 and _one_sentence(err) and repr(flag.partition("=")[2]) in err and right in err
+    assert not (tmp_path / "run").exists()

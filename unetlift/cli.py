@@ -125,11 +125,14 @@ class Nothing:
 
 
 def models(config: Nothing) -> int:
-    """List the downsamplers and the upsamplers that each can serve."""
-    from unetlift.pools import DOWNS, ups_for
+    """List what a network can be made of: each downsampler with its upsamplers, phases, convolutions, activations."""
+    from unetlift.convs import ACTIVATIONS, CONVS, PADDING_MODES
+    from unetlift.pools import DOWNS, PHASES, ups_for
 
     for down in DOWNS:
         print(f"{down:<12} + {', '.join(ups_for(down))}")
+    for flag, names in (("phase", PHASES), ("conv", CONVS), ("activation", ACTIVATIONS), ("padding-mode", PADDING_MODES)):
+        print(f"--{flag:<14} {', '.join(names)}")
     return 0
 
 
