@@ -208,7 +208,7 @@ def test_the_folder_has_to_exist(tmp_path, path):
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
 def test_a_missing_package_is_named(tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UsageError, match=f"ONNX files need the package {package}; run pip install onnx onnxscript onnxruntime"):
+    with pytest.raises(UsageError, match=f"ONNX files need the package {package}; run pip install unetlift.onnx"):
         to_onnx(network(), tmp_path / "network.onnx")
 
 

@@ -103,7 +103,7 @@ def _runtime() -> Any:
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise UsageError(f"ONNX files need the package {error.name}; run pip install onnx onnxscript onnxruntime.") from error
+        raise UsageError(f"ONNX files need the package {error.name}; run pip install unetlift[onnx].") from error
     del onnx
     return onnxruntime
 
