@@ -405,7 +405,8 @@ for answer, right in zip(answers, expected, strict=True):
 """
 
 
-@pytest.mark.parametrize("way", [EXPORT, pytest.param(COMPILE, marks=pytest.mark.slow)], ids=["export", "compile"])
+@pytest.mark.slow  # tests/test_export.py does the same more quickly for a whole network
+@pytest.mark.parametrize("way", [EXPORT, COMPILE], ids=["export", "compile"])
 def test_a_graph_gives_the_eager_numbers_at_any_batch_and_size(way, tmp_path):
     """In a process of its own, since the shape checks of these tests do not go into a graph."""
     done = subprocess.run([sys.executable, "-c", EXPORTED + way + COMPARE], cwd=tmp_path, capture_output=True, text=True)
