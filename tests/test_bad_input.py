@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from unetlift import UNet
+from unetlift.convs import DeformConv2d, ModulatedDeformConv2d, SymmetricConv2d
 from unetlift.errors import UsageError
 from unetlift.pools import DOWNS, PHASES, BlurPool1d, BlurPool2d, BlurPool3d, lift_pair, pool_pair, ups_for
 
@@ -34,6 +35,14 @@ def test_every_downsampler(down, phase, x, sentence):
 
 
 @every_map
+@pytest.mark.parametrize("layer", [SymmetricConv2d, DeformConv2d, ModulatedDeformConv2d])
+def test_every_convolution(layer, x, sentence):
+    with pytest.raises(UsageError, match=sentence.replace("N, C,", "N, 4,")) as error:
+        layer(4, 4)(x)
+    assert one_sentence(error)
+
+
+@every_map
 def test_the_network(x, sentence):
     with pytest.raises(UsageError, match=sentence.replace("N, C,", "N, 4,")) as error:
         UNet(depth=1, width=2, in_channels=4)(x)
@@ -50,6 +59,8 @@ def test_maps_smaller_than_a_filter_are_no_error(size):
     ("make", "sentence"),
     [
         (lambda: BlurPool2d(4)(torch.zeros(1, 3, 8, 8)), r"BlurPool2d was given a tensor of shape \(1, 3, 8, 8\); it takes \(N, 4, H, W\)"),
+        (lambda: SymmetricConv2d(3, 4)(torch.zeros(1, 4, 8, 8)), r"SymmetricConv2d was .* it takes \(N, 3, H, W\)"),
+        (lambda: DeformConv2d(3, 4)(torch.zeros(1, 4, 8, 8)), r"DeformConv2d was .* it takes \(N, 3, H, W\)"),
         (lambda: BlurPool1d(4)(torch.zeros(1, 4, 8, 8)), r"BlurPool1d was .* \(1, 4, 8, 8\); it takes \(N, 4, W\)"),
         (lambda: BlurPool3d(4)(torch.zeros(1, 4, 8, 8)), r"BlurPool3d was .* \(1, 4, 8, 8\); it takes \(N, 4, D, H, W\)"),
         (lambda: BlurPool2d(4, 8), "The blur's filter size 8 is unknown; it is one of 1, 2, 3, 4, 5, 6, 7"),

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
 from unetlift.convs.padded import PADDING_MODES, Filtered, pad
-from unetlift.errors import UsageError, one_of
-from unetlift.types import Map
+from unetlift.errors import UsageError, check_map, one_of
+from unetlift.types import Given, Map
 
 Offsets = Float[Tensor, "n taps2 h w"]
 """For each offset group, row and column of the kernel the pixels down and to the right by which that tap moves."""
@@ -68,8 +68,9 @@ class _DeformableConv2d(nn.Conv2d, Deformable):
     def _field(self, predicted: Tensor) -> tuple[Offsets, Modulation | None]:
         """What the predicted numbers mean."""
 
-    def forward(self, x: Map) -> Filtered:
+    def forward(self, x: Given) -> Filtered:
         """(N, C_in, H, W) to (N, C_out, H, W)."""
+        check_map(type(self).__name__, x, 2, self.in_channels)
         reach = self.dilation[0] * (self.kernel_size[0] // 2)
         predicted = self.offsets(pad(x, (reach,) * 4, self.border))
         offsets, modulation = self._field(predicted.to(torch.promote_types(x.dtype, torch.float32)))

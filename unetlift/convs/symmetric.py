@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unetlift.convs.padded import PADDING_MODES, Filtered, pad
-from unetlift.errors import UsageError, one_of
-from unetlift.types import Map
+from unetlift.errors import UsageError, check_map, one_of
+from unetlift.types import Given
 
 CORNERS = ((0, 0), (1, 1), (0, 1), (1, 0))
 """Rows and columns by which an even kernel lies off the top left of the odd one around it; the first two are opposite."""
@@ -56,8 +56,9 @@ class SymmetricConv2d(nn.Conv2d):
         super().__init__(channels_in, channels_out, kernel_size, groups=groups, bias=bias)
         self.border = padding_mode
 
-    def forward(self, x: Map) -> Filtered:
+    def forward(self, x: Given) -> Filtered:
         """(N, C_in, H, W) to (N, C_out, H, W)."""
+        check_map(type(self).__name__, x, 2, self.in_channels)
         p = self.kernel_size[0] // 2
         if self.border == "zeros":  # inside the convolution, which saves the padded copy
             return F.conv2d(x, centred(self.weight), self.bias, padding=p, groups=self.groups)
