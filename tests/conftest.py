@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 # Before anything imports them.
 TYPED = ["unetlift.pools", "unetlift.convs", "unetlift.encoders", "unetlift.model", "unetlift.shifts"]
@@ -24,6 +25,18 @@ def draw_cells(rng: np.random.Generator, height: int, width: int) -> tuple[np.nd
         mask[(rows - y) ** 2 + (columns - x) ** 2 < radius**2] = 1
     noise = rng.normal(40, 8, (height, width))
     return np.clip(noise + 140 * mask, 0, 255).astype(np.uint8), mask
+
+
+def blob(height: int, width: int, row: float, column: float, sigma: float) -> Tensor:
+    """A map (1, 1, H, W) in float64 with a Gaussian about a point between pixels."""
+    rows, columns = torch.arange(height, dtype=torch.float64)[:, None], torch.arange(width, dtype=torch.float64)
+    return torch.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * sigma**2))[None, None]
+
+
+def centroid(x: Tensor) -> tuple[float, float]:
+    """Row and column of a map's centre of mass."""
+    rows, columns = torch.arange(x.shape[2], dtype=x.dtype)[:, None], torch.arange(x.shape[3], dtype=x.dtype)
+    return ((x * rows).sum() / x.sum()).item(), ((x * columns).sum() / x.sum()).item()
 
 
 def write_split(folder: Path, count: int, seed: int, size: tuple[int, int] = (48, 56)) -> None:

@@ -7,6 +7,7 @@ from math import sqrt
 
 import pytest
 import torch
+from conftest import blob, centroid
 from scipy.signal import resample as scipy_resample
 from torch import Tensor, nn
 
@@ -213,16 +214,6 @@ def test_the_grids_commute_with_their_mirrors(size, axis):
     close(lowered(x.flip(axis), CENTRE), lowered(x, CENTRE).flip(axis))
     close(lowered(x.flip(axis).roll(1, axis)), lowered(x).flip(axis).roll(1, axis))
     close(raised(y.flip(axis).roll(1, axis)), raised(y).flip(axis).roll(1, axis))
-
-
-def blob(height: int, width: int, row: float, column: float, sigma: float) -> Tensor:
-    rows, columns = torch.arange(height, dtype=torch.float64)[:, None], torch.arange(width, dtype=torch.float64)
-    return torch.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * sigma**2))[None, None]
-
-
-def centroid(x: Tensor) -> tuple[float, float]:
-    rows, columns = torch.arange(x.shape[2], dtype=x.dtype)[:, None], torch.arange(x.shape[3], dtype=x.dtype)
-    return ((x * rows).sum() / x.sum()).item(), ((x * columns).sum() / x.sum()).item()
 
 
 @pytest.mark.parametrize(("up", "grid"), [("fourier", CORNER), ("blur-3", CORNER), ("nearest", CENTRE), ("bilinear", CENTRE)])

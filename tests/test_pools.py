@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from conftest import blob, centroid
 from torch import Tensor
 
 from unetlift.convs import PADDING_MODES, pad
@@ -164,16 +165,6 @@ def test_pairs_on_even_pixels_commute_with_the_mirror_about_pixel_0(down, up, st
     for axis in (2, 3):
         mirrored = there_and_back(pools, x.flip(axis).roll(1, axis))
         torch.testing.assert_close(mirrored, there_and_back(pools, x).flip(axis).roll(1, axis), rtol=0, atol=1e-12)
-
-
-def blob(height: int, width: int, row: float, column: float, sigma: float) -> Tensor:
-    rows, columns = torch.arange(height, dtype=torch.float64)[:, None], torch.arange(width, dtype=torch.float64)
-    return torch.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * sigma**2))[None, None]
-
-
-def centroid(x: Tensor) -> tuple[float, float]:
-    rows, columns = torch.arange(x.shape[2], dtype=x.dtype)[:, None], torch.arange(x.shape[3], dtype=x.dtype)
-    return ((x * rows).sum() / x.sum()).item(), ((x * columns).sum() / x.sum()).item()
 
 
 @pytest.mark.parametrize(("down", "up", "start"), LINEAR)

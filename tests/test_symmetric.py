@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import blob, centroid
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -80,23 +81,13 @@ def test_one_channel_by_hand():
 LAYERS = 20
 
 
-def blob(row: float, column: float) -> Tensor:
-    rows, columns = torch.arange(100, dtype=torch.float64)[:, None], torch.arange(103, dtype=torch.float64)
-    return torch.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * 1.5**2))[None, None]
-
-
-def centroid(x: Tensor) -> tuple[float, float]:
-    rows, columns = torch.arange(x.shape[2], dtype=x.dtype)[:, None], torch.arange(x.shape[3], dtype=x.dtype)
-    return ((x * rows).sum() / x.sum()).item(), ((x * columns).sum() / x.sum()).item()
-
-
 def averaging(channels: int, kernel_size: int) -> Tensor:
     return torch.full((channels, channels, kernel_size, kernel_size), 1 / (channels * kernel_size**2), dtype=torch.float64)
 
 
 def drift(channels: int, kernel_size: int, pattern: list) -> tuple[float, float]:
     """How far a blob wanders down and to the right in twenty layers of the definition."""
-    x = blob(49.3, 51.6).repeat(1, channels, 1, 1)
+    x = blob(100, 103, 49.3, 51.6, sigma=1.5).repeat(1, channels, 1, 1)
     for _ in range(LAYERS):
         x = defined(x, averaging(channels, kernel_size), None, 1, "zeros", pattern)
     row, column = centroid(x)
@@ -120,7 +111,7 @@ def test_a_rest_spread_over_the_corners_would_drift_more_slowly():
 def test_a_blob_stays_where_it_is_for_any_number_of_channels(channels, kernel_size):
     conv = SymmetricConv2d(channels, channels, kernel_size, bias=False).double()
     conv.weight.data = averaging(channels, kernel_size)
-    x = blob(49.3, 51.6).repeat(1, channels, 1, 1)
+    x = blob(100, 103, 49.3, 51.6, sigma=1.5).repeat(1, channels, 1, 1)
     with torch.no_grad():
         for _ in range(LAYERS):
             x = conv(x)
@@ -131,7 +122,7 @@ def test_a_blob_stays_where_it_is_for_any_number_of_channels(channels, kernel_si
 def test_every_group_is_centred_in_itself(groups):
     conv = SymmetricConv2d(6, groups, groups=groups, bias=False).double()
     conv.weight.data.fill_(1)
-    x = blob(49.3, 51.6).repeat(1, 6, 1, 1)
+    x = blob(100, 103, 49.3, 51.6, sigma=1.5).repeat(1, 6, 1, 1)
     for map_of_group in conv(x).split(1, 1):
         assert centroid(map_of_group) == pytest.approx((49.3, 51.6), abs=1e-9)
 
