@@ -31,9 +31,10 @@ class NetworkConfig:
     """Everything that rebuilds a network.
 
     Attributes:
-        encoder: `plain`; other encoders are not there yet.
-        depth: the number of downsamplings.
-        width: channels of the first level, doubled per level.
+        encoder: `plain`, a name of segmentation-models-pytorch, or `tu-` and a name of timm.
+        depth: the number of downsamplings; an encoder of those has 5 at most.
+        width: channels of the first level, doubled per level; with an encoder of those, the decoder's.
+        stem: dense, or keep: such an encoder's first downsampling then strides as it is, which costs much less.
         down: the downsampler: max, avg, stride, lift, blur-K, conv-blur-K or avg-blur-K with K = 1 to 7.
         up: the upsampler: nearest, bilinear, transpose, unpool, lift, or blur-K.
         phase: `fixed` (the even grid), `adaptive` (each sample's own, of largest norm) or `learned` (its own, learned).
@@ -69,18 +70,20 @@ class NetworkConfig:
     lift_groups: int = 1
     lift_learned: bool = True
     lift_shared: bool = True
+    stem: str = "dense"
 
     def __post_init__(self) -> None:
-        one_of("encoder", self.encoder, ("plain",))
+        one_of("stem", self.stem, ("dense", "keep"))
         at_least(1, self, "depth", "width", "in_channels", "classes", "lift_kernel")
         at_least(0, self, "deform_levels", "lift_groups")
 
     @property
     def variant(self) -> str:
-        """`DOWN+UP` or `DOWN+UP@adaptive`, with a lift's bands, the convolution and the activation where they are not the usual."""
+        """`DOWN+UP` or `DOWN+UP@adaptive`, with a lift's bands, convolution, activation and encoder where they are not the usual."""
         bands = f"({self.lift_bands})" if self.down == "lift" and self.lift_bands != "LL" else ""
         phase = f"@{self.phase}" if self.phase != "fixed" else ""
-        others = [name for name, usual in ((self.conv, "conv"), (self.activation, "relu")) if name != usual]
+        options = (self.conv, "conv"), (self.activation, "relu"), (self.encoder, "plain")
+        others = [name for name, usual in options if name != usual]
         return "/".join([f"{self.down}{bands}+{self.up}{phase}", *others])
 
     @property

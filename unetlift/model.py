@@ -13,7 +13,7 @@ from torch import nn
 from unetlift import checkpoint
 from unetlift.anchor import Anchored
 from unetlift.config import ModelInfo, NetworkConfig
-from unetlift.encoders import PlainEncoder
+from unetlift.encoders import PlainEncoder, pooled_encoder
 from unetlift.encoders.plain import Block, BlockKind
 from unetlift.errors import check_map
 from unetlift.pools import LiftOptions, Trace, pool_pair
@@ -32,20 +32,28 @@ class UNet(nn.Module):
         UsageError: a name or number is unknown, or down cannot serve up.
     """
 
-    def __init__(self, **network: Any):
+    def __init__(self, encoder_weights: str | None = None, **network: Any):
         super().__init__()
         self.config = config = NetworkConfig(**network)
-        widths = [config.width * 2**level for level in range(config.depth + 1)]
         lift = LiftOptions(
             config.lift_start, config.lift_bands, config.lift_kernel, config.lift_learned, config.lift_shared, (0, config.lift_groups)
         )
         kinds = block_kinds(config)
-        pairs = [pool_pair(config.down, config.up, c, config.phase, config.padding_mode, lift) for c in widths[:-1]]
-        downs, ups = zip(*pairs, strict=True)
-        self.encoder = PlainEncoder([config.in_channels, *widths], list(downs), kinds)
-        self.projections = nn.ModuleList(nn.Conv2d(2 * c, c, 1) for c in widths[:-1])
+        widths = [config.width * 2**level for level in range(config.depth + 1)]
+        if config.encoder == "plain":
+            pairs = [pool_pair(config.down, config.up, c, config.phase, config.padding_mode, lift) for c in widths[:-1]]
+            downs, ups = zip(*pairs, strict=True)
+            self.encoder, raised = PlainEncoder([config.in_channels, *widths], list(downs), kinds), widths[:-1]
+        else:
+            from unetlift.encoders.smp import make_encoder  # seconds to import, which the plain encoder need not wait for
+
+            body = make_encoder(config.encoder, config.in_channels, encoder_weights)
+            self.encoder, ups, raised = pooled_encoder(body, config, lift)
+        below = [*widths[1:-1], self.encoder.skips[-1]]
+        self.projections = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(below, raised, strict=True))
         self.ups = nn.ModuleList(ups)
-        self.blocks = nn.ModuleList(Block(2 * c, c, kind) for c, kind in zip(widths, kinds[:-1], strict=False))
+        joined = [a + b for a, b in zip(raised, self.encoder.skips, strict=False)]
+        self.blocks = nn.ModuleList(Block(a, b, kind) for a, b, kind in zip(joined, widths, kinds, strict=False))
         self.head = nn.Conv2d(widths[0], config.classes, 1)
 
     def forward(self, x: Given) -> Output:
@@ -59,7 +67,8 @@ class UNet(nn.Module):
         y = features.pop()
         for level in reversed(range(len(traces))):
             raised = self.ups[level](self.projections[level](y), traces[level])
-            y = self.blocks[level](torch.cat((features[level], raised), 1))
+            skip = features[level]
+            y = self.blocks[level](raised if skip is None else torch.cat((skip, raised), 1))
         return self.head(y), traces
 
     def on_fixed_grid(self) -> UNet:
@@ -72,7 +81,7 @@ class UNet(nn.Module):
             return self
         twin = deepcopy(self, {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())})
         twin.config = replace(self.config, phase="fixed")
-        twin.encoder.downs = nn.ModuleList(on_even_grid(down) for down in twin.encoder.downs)
+        twin.encoder.stay_on_even_grid()
         twin.ups = nn.ModuleList(on_even_grid(up) for up in twin.ups)
         return twin
 

@@ -25,7 +25,7 @@ Indices = Int[Tensor, "n c h2 w2"]
 """Flat positions of the 2x2 maxima in the plane they were taken from, as `torch.nn.functional.max_pool2d` counts them."""
 
 Phase = Int[Tensor, "n axes"]
-"""Offset of each sample's sampling grid along each axis (row, column), 0 or 1."""
+"""Offset of each sample's sampling grid along each axis (row, column), 0 or 1; up to 3 where two halvings are one."""
 
 Votes = Float[Tensor, "n phases"]
 """A weight for each of the 2, 4 or 8 phases, in the order of `Phase` read as a binary number."""

@@ -8,6 +8,7 @@ from torch import nn
 from unetlift.convs import ACTIVATIONS, CONVS, PADDING_MODES
 from unetlift.errors import one_of
 from unetlift.pools import Down, Trace
+from unetlift.pools.phase import on_even_grid
 from unetlift.types import Features, Map
 
 
@@ -58,6 +59,7 @@ class PlainEncoder(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(Block(a, b, kind) for (a, b), kind in zip(pairwise(channels), kinds, strict=True))
         self.downs = nn.ModuleList(downs)
+        self.skips = channels[1:]
 
     def forward(self, x: Map) -> tuple[list[Features], list[Trace]]:
         """(N, C, H, W) to the levels' features, from the top, and the traces of the pools between them."""
@@ -67,3 +69,7 @@ class PlainEncoder(nn.Module):
             features.append(block(pooled))
             traces.append(trace)
         return features, traces
+
+    def stay_on_even_grid(self) -> None:
+        """Gives up adaptive phases, in place."""
+        self.downs = nn.ModuleList(on_even_grid(down) for down in self.downs)

@@ -1,7 +1,7 @@
 """The one table of downsamplers and upsamplers, and the pairs they form."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unetlift.convs import PADDING_MODES
 from unetlift.errors import UsageError, one_of
@@ -25,6 +25,8 @@ from unetlift.pools.window import (
 )
 
 __all__ = [
+    "CENTRE",
+    "CORNER",
     "DOWNS",
     "PHASES",
     "UPS",
@@ -36,6 +38,8 @@ __all__ = [
     "Trace",
     "Up",
     "lift_pair",
+    "lone_down",
+    "lone_up",
     "pool_pair",
     "ups_for",
 ]
@@ -113,6 +117,7 @@ def pool_pair(
     phase: str = "fixed",
     padding_mode: str = "zeros",
     lift: LiftOptions = LiftOptions(),
+    ahead: float = 0.0,
 ) -> tuple[Down, Up]:
     """A downsampler and the upsampler that takes its trace: `y, trace = down(x); x_again = up(y, trace)`.
 
@@ -123,6 +128,7 @@ def pool_pair(
         phase: `fixed`, `adaptive` or `learned`.
         padding_mode: `zeros`, `reflect`, `replicate` or `circular`.
         lift: how a `lift` is made.
+        ahead: 0, 0.5 or -0.5: how far the downsampler's input lies behind the pixels that the upsampler is to return to.
 
     Returns:
         The pair; a LiftUp shares P and U with its LiftDown.
@@ -138,7 +144,7 @@ def pool_pair(
         detail = f" (start {lift.start})" if down == "lift" else ""
         raise UsageError(f"{down}{detail} cannot serve the upsampler {up}; it serves {', '.join(ups_for(down, lift))}.")
     lifting = make_lifting(channels, 2, padding_mode, lift) if down == "lift" else None
-    level = Level(channels, padding_mode, UPS[up].grid if UPS[up].grid is not None else CORNER, lifting)
+    level = Level(channels, padding_mode, (UPS[up].grid or CORNER) - ahead, lifting)
     pools = _down(down, UPS[up].needs, level, lift), UPS[up].build(level)
     return pools if phase == "fixed" else _phased(*pools, phase, channels, 2, padding_mode)
 
@@ -171,6 +177,25 @@ def lift_pair(
     lifting = make_lifting(channels, axes, padding_mode, lift)
     pools = LiftDown(lifting, lift.bands, axes), LiftUp(lifting)
     return pools if phase == "fixed" else _phased(*pools, phase, channels, axes, padding_mode)
+
+
+def lone_down(down: str, channels: int, grid: float, padding_mode: str, lift: LiftOptions) -> Down:
+    """A downsampler that no upsampler follows, as in a shortcut: a `lift` is the wavelet that it starts as.
+
+    Args:
+        down: a name in `DOWNS`.
+        channels: of its input.
+        grid: where its samples sit, `CORNER` or `CENTRE`.
+        padding_mode: zeros, reflect, replicate or circular.
+        lift: how a `lift` is made.
+    """
+    lifting = make_lifting(channels, 2, padding_mode, replace(lift, learned=False)) if down == "lift" else None
+    return DOWNS[down](Level(channels, padding_mode, grid, lifting), lift)
+
+
+def lone_up(up: str, channels: int, padding_mode: str) -> Up:
+    """An upsampler whose trace comes from elsewhere; of a `lift` the inverse comes with its downsampler alone."""
+    return UPS[up].build(Level(channels, padding_mode, CORNER, None))
 
 
 def _phased(down: Down, up: Up, phase: str, channels: int, axes: int, padding_mode: str) -> tuple[Down, Up]:

@@ -68,18 +68,23 @@ class _RollVoted(torch.autograd.Function):
     """`roll_each`, as the sum of all rolls weighted by one-hot votes: the votes get that sum's gradient."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, votes: Tensor, phase: Tensor, sign: int) -> Tensor:
+    def forward(ctx, x: Tensor, votes: Tensor, phase: Tensor, factor: int) -> Tensor:
         ctx.save_for_backward(x, phase)
-        ctx.sign = sign
-        return _RollEach.apply(x, sign * phase)
+        ctx.factor = factor
+        return _RollEach.apply(x, factor * phase)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         x, phase = ctx.saved_tensors
         axes = tuple(range(2, x.ndim))
-        rolled = (x.roll([ctx.sign * step for step in steps], axes) for steps in product((0, 1), repeat=len(axes)))
+        rolled = (x.roll([ctx.factor * step for step in steps], axes) for steps in product((0, 1), repeat=len(axes)))
         votes = torch.stack([(grad * candidate).flatten(1).sum(1) for candidate in rolled], 1)
-        return _RollEach.apply(grad, -ctx.sign * phase), votes, None, None
+        return _RollEach.apply(grad, -ctx.factor * phase), votes, None, None
+
+
+def roll_by(x: Field, phase: Phase, votes: Votes | None, factor: int) -> Field:
+    """Moves each sample's content by `factor` times its phase; through the votes, if there are any, the rule learns."""
+    return roll_each(x, factor * phase) if votes is None else _RollVoted.apply(x, votes, phase, factor)
 
 
 class PhaseRule(nn.Module, ABC):
@@ -159,13 +164,12 @@ class AdaptiveDown(Down):
 
     def reduce(self, x: Field) -> tuple[Band, Trace]:
         phase, votes = self.rule(x)
-        on_grid = roll_each(x, -phase) if votes is None else _RollVoted.apply(x, votes, phase, -1)
-        y, trace = self.down.reduce(on_grid)
+        y, trace = self.down.reduce(roll_by(x, phase, votes, -1))
         return y, trace._replace(phase=phase, votes=votes)
 
 
 class AdaptiveUp(Up):
-    """Any upsampler, then back by the phase that the way down chose (arXiv 2105.04040)."""
+    """Any upsampler, then back by the phase that the way down chose, if it chose one here (arXiv 2105.04040)."""
 
     def __init__(self, up: Up):
         super().__init__()
@@ -173,4 +177,4 @@ class AdaptiveUp(Up):
 
     def expand(self, y: Band, trace: Trace) -> Field:
         x = self.up.expand(y, trace)
-        return roll_each(x, trace.phase) if trace.votes is None else _RollVoted.apply(x, trace.votes, trace.phase, 1)
+        return x if trace.phase is None else roll_by(x, trace.phase, trace.votes, 1)
