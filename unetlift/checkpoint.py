@@ -61,7 +61,12 @@ def save(model: nn.Module, folder: Folder, info: ModelInfo | None = None, card: 
     """Writes `model` (which has a `config`) as a model folder; see `UNet.save_pretrained`.
 
     The weights' hash stands in config.json, so that files of two saves are never taken for one.
+
+    Raises:
+        UsageError: mean or std of `info` are not as many as the network's channels.
     """
+    info = info or numbered(model.config.classes)
+    info.check_channels(model.config.in_channels)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in _unique_state(model).items()}
@@ -69,7 +74,7 @@ def save(model: nn.Module, folder: Folder, info: ModelInfo | None = None, card: 
     config = {
         "format": FORMAT,
         "network": asdict(model.config),
-        "info": asdict(info or numbered(model.config.classes)),
+        "info": asdict(info),
         "weights_sha256": hashlib.sha256(data).hexdigest(),
     }
     card = card or (
@@ -112,6 +117,7 @@ def read(folder: Folder) -> tuple[NetworkConfig, ModelInfo, dict[str, Tensor]]:
     try:
         network = from_mapping(NetworkConfig, config["network"], f"network in {folder / CONFIG}")
         info = from_mapping(ModelInfo, _tuples(config["info"]), f"info in {folder / CONFIG}")
+        info.check_channels(network.in_channels)
     except (UnetliftError, TypeError, AttributeError) as error:
         raise ModelFolderError(f"{folder / CONFIG} does not describe a network: {error}") from error
     return network, info, weights
@@ -132,7 +138,8 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def _tuples(info: dict[str, Any]) -> dict[str, Any]:
     """JSON has no tuples."""
-    return info | {"class_names": tuple(info["class_names"]), "colours": tuple(tuple(c) for c in info["colours"])}
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in info.items()}
+    return plain | {"colours": tuple(tuple(c) for c in info["colours"])}
 
 
 def assign(model: nn.Module, weights: dict[str, Tensor], folder: Folder) -> None:

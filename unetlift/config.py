@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from math import isfinite
 from typing import Any, TypeVar
 
 from unetlift.errors import UsageError, one_of
@@ -99,15 +100,15 @@ class ModelInfo:
     Attributes:
         class_names: one a class.
         colours: an (r, g, b) in 0 to 255 for each class.
-        mean: subtracted from the picture scaled to 0..1, the same for every channel.
-        std: what it is then divided by.
+        mean: subtracted from the picture scaled to 0..1: a number for every channel, or one a channel.
+        std: what it is then divided by, likewise.
         ignore_index: the label that counts for nothing, or None.
     """
 
     class_names: tuple[str, ...]
     colours: tuple[tuple[int, int, int], ...]
-    mean: float = 0.5
-    std: float = 0.25
+    mean: float | tuple[float, ...] = 0.5
+    std: float | tuple[float, ...] = 0.25
     ignore_index: int | None = None
 
     def __post_init__(self) -> None:
@@ -116,5 +117,21 @@ class ModelInfo:
         bad = [c for c in self.colours if len(c) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in c)]
         if bad:
             raise UsageError(f"The colour {bad[0]} is not three whole numbers from 0 to 255.")
-        if not self.std > 0:
-            raise UsageError(f"std is {self.std}; it is a number above 0.")
+        if not all(_is_finite(value) for value in _numbers(self.mean)):
+            raise UsageError(f"mean is {self.mean}; it is a number, or one a channel.")
+        if not all(_is_finite(value) and value > 0 for value in _numbers(self.std)):
+            raise UsageError(f"std is {self.std}; it is a number above 0, or one a channel.")
+
+    def check_channels(self, channels: int) -> None:
+        """Raises UsageError unless the pictures can have so many channels."""
+        for name, value in (("mean", self.mean), ("std", self.std)):
+            if isinstance(value, tuple) and len(value) != channels:
+                raise UsageError(f"{name} has {len(value)} numbers for {channels} channels; give one each, or one for all.")
+
+
+def _numbers(value: Any) -> tuple:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

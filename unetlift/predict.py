@@ -44,9 +44,13 @@ class Predictor:
         channels: that the network wants.
         device: auto, cpu, cuda or mps.
         precision: auto (bf16 where the processor has it), float32 or bf16.
+
+    Raises:
+        UsageError: mean or std of `info` are not as many as the channels, or the device or precision is not to be had.
     """
 
     def __init__(self, model: torch.nn.Module, info: ModelInfo, channels: int, device: str = "auto", precision: str = "auto"):
+        info.check_channels(channels)
         self.info, self.channels = info, channels
         self.device = choose_device(device)
         self.dtype = choose_precision(precision, self.device)

@@ -56,7 +56,13 @@ def augment(
     return image if image.ndim == 3 else image[..., None], placed["mask"]
 
 
-def to_tensor(pixels: NDArray[np.float32], mean: float, std: float) -> Tensor:
-    """(H, W, C) floats of 0..1 to a normalised (C, H, W) tensor whose memory is laid out channels last."""
-    normalised = (np.ascontiguousarray(pixels) - np.float32(mean)) / np.float32(std)
+def to_tensor(pixels: NDArray[np.float32], mean: float | tuple[float, ...], std: float | tuple[float, ...]) -> Tensor:
+    """(H, W, C) floats of 0..1 to a normalised (C, H, W) tensor whose memory is laid out channels last.
+
+    Args:
+        pixels: the picture.
+        mean: subtracted: a number, or C of them.
+        std: what it is then divided by, likewise.
+    """
+    normalised = (np.ascontiguousarray(pixels) - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     return torch.from_numpy(normalised).permute(2, 0, 1)
