@@ -19,6 +19,8 @@ class TrainConfig:
         data: the folder of pairs.
         out: the folder of the run; made anew unless `resume`.
         resume: go on from the run's last finished epoch.
+        encoder_weights: pretrained ones to begin with: a local .safetensors or .pth file, or a name that smp downloads; pictures are then
+            normalised as these expect it.
         network: the network.
         epochs: passes over the training split.
         batch_size: crops a step.
@@ -38,6 +40,7 @@ class TrainConfig:
     data: str
     out: str
     resume: bool = False
+    encoder_weights: str | None = None
     network: NetworkConfig = field(default_factory=NetworkConfig)
     epochs: int = 40
     batch_size: int = 8

@@ -15,7 +15,7 @@ from unetlift.anchor import Anchored
 from unetlift.config import ModelInfo, NetworkConfig
 from unetlift.encoders import PlainEncoder, pooled_encoder
 from unetlift.encoders.plain import Block, BlockKind
-from unetlift.errors import check_map
+from unetlift.errors import UsageError, check_map
 from unetlift.pools import LiftOptions, Trace, pool_pair
 from unetlift.pools.phase import on_even_grid
 from unetlift.types import Given, Output
@@ -41,6 +41,8 @@ class UNet(nn.Module):
         kinds = block_kinds(config)
         widths = [config.width * 2**level for level in range(config.depth + 1)]
         if config.encoder == "plain":
+            if encoder_weights is not None:
+                raise UsageError(f"encoder_weights is {encoder_weights!r}; the encoder plain has none: name one of smp or timm.")
             pairs = [pool_pair(config.down, config.up, c, config.phase, config.padding_mode, lift) for c in widths[:-1]]
             downs, ups = zip(*pairs, strict=True)
             self.encoder, raised = PlainEncoder([config.in_channels, *widths], list(downs), kinds), widths[:-1]

@@ -5,8 +5,9 @@ import logging
 import sys
 import time
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -22,7 +23,7 @@ from unetlift.config import ModelInfo
 from unetlift.convs import parameter_groups
 from unetlift.errors import DataSetError, UsageError
 from unetlift.losses import LIFT_WEIGHTS, lift_regularisers, segmentation_loss
-from unetlift.model import UNet
+from unetlift.model import UNet, load
 from unetlift.runtime import choose_device, choose_precision
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it announces hardware that is absent, and a shop
@@ -119,13 +120,11 @@ def train(config: TrainConfig) -> Path:
     """
     device = choose_device(config.device)
     dtype = choose_precision(config.precision, device)
-    channels = config.network.in_channels
+    _check_run(config)
     splits = {split: data.list_pairs(Path(config.data), split, config.val_fraction) for split in ("train", "val")}
-    info = data.describe(Path(config.data), splits["train"] + splits["val"])
-    torch.manual_seed(config.seed)
-    model = UNet(**vars(config.network) | {"classes": len(info.class_names)}).to(memory_format=torch.channels_last)
+    model, info = _begin(config, data.describe(Path(config.data), splits["train"] + splits["val"]))
     task = Segmentation(config, model, info)
-    data.check(splits["train"] + splits["val"], info, channels)
+    data.check(splits["train"] + splits["val"], info, model.config.in_channels)
     train_loader, val_loader = _loaders(config, splits, info)
     run = _open_run(config)
     trainer = L.Trainer(
@@ -140,7 +139,7 @@ def train(config: TrainConfig) -> Path:
         num_sanity_val_steps=0,
         log_every_n_steps=1,
     )
-    resume_from = run / RESUME if config.resume and (run / RESUME).exists() else None
+    resume_from = run / RESUME if _resumes(config) else None
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # of course, when resuming
@@ -176,10 +175,34 @@ def _loaders(
     )
 
 
-def _open_run(config: TrainConfig) -> Path:
-    """Makes the run's folder, or checks that the one to resume is this very run."""
-    run = Path(config.out)
-    now = {key: value for key, value in asdict(config).items() if key not in ("out", "resume", "workers", "device")}
+def _resumes(config: TrainConfig) -> bool:
+    return config.resume and (Path(config.out) / RESUME).exists()
+
+
+def _begin(config: TrainConfig, info: ModelInfo) -> tuple[UNet, ModelInfo]:
+    """The network to begin with, and what its inputs and outputs mean."""
+    torch.manual_seed(config.seed)
+    if _resumes(config):  # without the pretrained weights, which need not be there any more
+        model, kept = load(Path(config.out) / "last")
+        return model.train(), replace(info, mean=kept.mean, std=kept.std)
+    network, weights = replace(config.network, classes=len(info.class_names)), config.encoder_weights
+    model = UNet(weights, **vars(network)).to(memory_format=torch.channels_last)
+    if weights is not None:
+        from unetlift.encoders.smp import preprocessing  # smp takes seconds to import, which our own encoder need not wait for
+
+        mean, std = preprocessing(network.encoder, weights, network.in_channels)
+        info = replace(info, mean=mean, std=std)
+    return model, info
+
+
+def _settings(config: TrainConfig) -> dict[str, Any]:
+    """What makes a run the run that it is."""
+    return {key: value for key, value in asdict(config).items() if key not in ("out", "resume", "workers", "device")}
+
+
+def _check_run(config: TrainConfig) -> None:
+    """Raises UsageError if the run's folder holds another run than the one to resume."""
+    run, now = Path(config.out), _settings(config)
     path = run / "config.json"
     if run.exists() and not config.resume and any(run.iterdir()):
         raise UsageError(f"{run} exists already; give another --out, or --resume to go on with it.")
@@ -192,6 +215,12 @@ def _open_run(config: TrainConfig) -> Path:
             raise UsageError(f"{was}; resume with the same, or give another --out.")
     elif config.resume and run.exists() and any(run.iterdir()):
         raise UsageError(f"{run} holds no run to resume (config.json is missing); give another --out.")
+
+
+def _open_run(config: TrainConfig) -> Path:
+    """Makes the run's folder."""
+    run = Path(config.out)
     run.mkdir(parents=True, exist_ok=True)
-    checkpoint.write_atomically(path, lambda part: part.write_text(json.dumps(now, indent=2) + "\n"))
+    text = json.dumps(_settings(config), indent=2) + "\n"
+    checkpoint.write_atomically(run / "config.json", lambda part: part.write_text(text))
     return run

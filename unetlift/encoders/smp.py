@@ -14,6 +14,9 @@ from unetlift.errors import UsageError
 from unetlift.types import Features, Map
 
 DEPTH = 5
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and standard deviation of nearly all that is trained on it."""
+
 OFFLINE = OSError, RuntimeError, ValueError
 
 
@@ -85,6 +88,40 @@ def make_encoder(name: str, in_channels: int, weights: str | None) -> nn.Module:
         load_file(body, weights)
         widen_first(body, in_channels)
     return body
+
+
+def preprocessing(name: str, weights: str, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation, one a channel, that an encoder's weights expect of pictures scaled to 0..1.
+
+    Args:
+        name: of the encoder. A timm network knows its own normalisation.
+        weights: for smp's encoders: a name is looked up where it was downloaded from, a file is taken for ImageNet's.
+        channels: of the pictures. One channel has the average of red, green and blue, more than three repeat them, as
+            the first convolution's weights do.
+
+    Raises:
+        UsageError: what a name's weights expect cannot be downloaded.
+    """
+    mean, std = _rgb_preprocessing(name, weights)
+    if channels == 1:
+        return (sum(mean) / 3,), (sum(std) / 3,)
+    return tuple(mean[k % 3] for k in range(channels)), tuple(std[k % 3] for k in range(channels))
+
+
+def _rgb_preprocessing(name: str, weights: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if name.startswith("tu-"):
+        settings = timm.get_pretrained_cfg(name.removeprefix("tu-"))
+        return tuple(settings.mean), tuple(settings.std)
+    if names_file(weights):
+        return IMAGENET
+    try:
+        settings = smp.encoders.get_preprocessing_params(name, weights)
+    except OFFLINE as error:
+        raise UsageError(
+            f"What the weights {weights!r} of {name} expect cannot be downloaded ({type(error).__name__}); "
+            "give a local .safetensors or .pth file, or none."
+        ) from error
+    return tuple(settings["mean"]), tuple(settings["std"])
 
 
 def _asked(name: str, weights: str) -> str | bool:
