@@ -57,13 +57,14 @@ class Step:
 
 
 def steps_of(flow: Flow, depth: int) -> list[Step]:
-    """The steps from level 0 down to level `depth`.
+    """The steps from level 0 down to level `depth`, which deeper features may repeat, as those of dilated encoders do.
 
     Raises:
         UsageError: the encoder has no such levels.
     """
     have = [flow.level(node) if node is not None else None for node in flow.features]
-    if len(have) <= depth or have[0] != 0 or any(level not in (None, i) for i, level in enumerate(have)) or have[depth] != depth:
+    strange = any(level not in (None, min(i, depth)) for i, level in enumerate(have))
+    if len(have) <= depth or have[0] != 0 or strange or have[depth] != depth:
         sizes = ", ".join("none" if level is None else str(2**level) for level in have)
         raise UsageError(f"{type(flow.body).__name__} has no features at stride {2**depth}; it has them at {sizes}.")
     steps, level = [], 0

@@ -33,7 +33,8 @@ class Pooling:
         indices: whether the way up needs the positions of 2x2 maxima.
         main: the downsampler of a main path, by its level, its channels and how far its input lies behind the grid.
         other: that of a shortcut, by its channels and where its samples sit.
-        rules: what chooses the phases, by channels; None for the even grid.
+        rule: what chooses the phases, by channels; None for the even grid.
+        rounds_up: whether every halving rounds up, as the way back asks; otherwise strides that stay round as they did.
     """
 
     down: str
@@ -44,6 +45,7 @@ class Pooling:
     main: Callable[[int, int, float], Down]
     other: Callable[[int, float], Down]
     rule: Callable[[int], PhaseRule] | None
+    rounds_up: bool = True
 
 
 class PooledEncoder(nn.Module):
@@ -153,7 +155,7 @@ class _Rebuilt:
         step, judge = self.step, self.step.entries[0]
         native = is_native(step, self.pooling)
         windows = [window_of(self.flow.module(node)) if self.flow.module(node) else None for node in step.strided]
-        whole = native and (self.pooling.indices or any(window is None or window.floors for window in windows))
+        whole = native and self.pooling.rounds_up and (self.pooling.indices or any(window is None or window.floors for window in windows))
         rules = [self.pooling.rule(self.flow.channels(judge)) for _ in range(step.halvings)] if self.pooling.rule else []
         multiple = 2**step.halvings if rules or whole else 1
         choice = self._call(f"grids.{step.level}", Grid(rules, step.halvings, multiple), self._now(judge))
