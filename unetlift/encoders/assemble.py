@@ -50,9 +50,9 @@ def pooled_encoder(body: nn.Module, config: NetworkConfig, lift: LiftOptions) ->
             up = "bilinear" if native and UPS[config.up].needs == "bands" else config.up
             channels = raised_channels(flow, step, pooling) if UPS[up].needs else config.width * 2**level
             raised.append(channels)
-            ups.append(lone_up(up, channels, config.padding_mode))
+            ups.append(lone_up(up, channels, config.padding_mode) if UPS[up].needs != "bands" else None)
     encoder = rebuild(flow, steps, pooling)
-    ups = [levels.ups.get(level, up) for level, up in enumerate(ups)]
+    ups = [levels.ups[level] if up is None else up for level, up in enumerate(ups)]
     return encoder, ups if config.phase == "fixed" else [AdaptiveUp(up) for up in ups], raised
 
 

@@ -7,7 +7,7 @@ from functools import cache
 import segmentation_models_pytorch as smp
 import timm
 from segmentation_models_pytorch.encoders import TimmUniversalEncoder
-from torch import nn
+from torch import fx, nn
 
 from unetlift.encoders.weights import load_file, names_file, widen_first
 from unetlift.errors import UsageError
@@ -29,8 +29,8 @@ class Timm(nn.Module):
         self.starts_at_quarter, self.starts_at_whole = encoder._is_transformer_style, encoder._is_vgg_style
         self.channels_behind = encoder._is_channel_last
 
-    def forward(self, x: Map) -> list[Features | None]:
-        """(N, C, H, W) to the features, from the picture's size on."""
+    def forward(self, x: Map | fx.Proxy) -> list[Features | fx.Proxy | None]:
+        """(N, C, H, W), or what stands for it while a graph is made, to the features, from the picture's size on."""
         found = self.model(x)
         features = [found[k] for k in range(len(self.model.feature_info.channels()))]
         if self.channels_behind:
