@@ -12,6 +12,7 @@ from unetlift import transforms
 from unetlift.config import ModelInfo
 from unetlift.errors import ModelFolderError, UsageError
 from unetlift.model import load
+from unetlift.pools import Down
 from unetlift.predict import Predictor, load_predictor
 
 TWO = {"class_names": ("ground", "cell"), "colours": ((0, 0, 0), (9, 8, 7))}
@@ -62,3 +63,68 @@ def test_a_normalisation_has_a_number_for_every_channel(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelFolderError, match=sentence):
         load(tmp_path)
+
+
+ENCODERS = [
+    {"encoder": "plain", "down": "lift", "up": "lift"},
+    {"encoder": "plain", "down": "conv-blur-3", "up": "bilinear", "conv": "deform"},
+    {"encoder": "tu-test_resnet", "down": "lift", "up": "lift", "phase": "adaptive"},
+    {"encoder": "tu-test_resnet", "down": "blur-3", "up": "bilinear"},
+    {"encoder": "efficientnet-b0", "down": "max", "up": "unpool", "depth": 3},
+]
+
+
+def _network(**network) -> unetlift.UNet:
+    """With running statistics of something that it has seen."""
+    torch.manual_seed(0)
+    model = unetlift.UNet(**{"depth": 2, "width": 4} | network)
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    model(torch.randn(4, 3, 32, 32))
+    for norm in norms:
+        norm.momentum = 0.1
+    return model
+
+
+@pytest.mark.parametrize("network", ENCODERS, ids=lambda network: "/".join(str(value) for value in network.values()))
+def test_a_frozen_encoder_holds_still_and_the_rest_learns(network: dict) -> None:
+    model = _network(**network).eval()
+    model.freeze_encoder()
+    assert not any(module.training for module in model.modules())
+    model.train()
+    x = torch.randn(2, 3, 29, 34)
+    assert torch.equal(model(x), model(x))
+    pools = {id(p) for module in model.encoder.modules() if isinstance(module, Down) for p in module.parameters()}
+    still = {name for name, p in model.encoder.named_parameters() if id(p) not in pools}
+    still = {f"encoder.{name}" for name in still | {name for name, _ in model.encoder.named_buffers()}}
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    optimizer = torch.optim.SGD((p for p in model.parameters() if p.requires_grad), 0.1)
+    for _ in range(2):  # the first convolution of a lift has no gradient before the second has left zero
+        model(x).square().mean().backward()
+        optimizer.step()
+    after = model.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before if name in still)
+    learned = [name for name, p in model.named_parameters() if name not in still]
+    assert all(not torch.equal(after[name], before[name]) for name in learned)
+    assert any(name.startswith("encoder.") for name in learned) == bool(pools)
+
+
+def test_a_frozen_encoder_computes_as_in_eval_mode() -> None:
+    model = _network(encoder="efficientnet-b0", depth=3, down="stride", up="bilinear")
+    x = torch.randn(2, 3, 32, 32)
+    model.train()
+    noisy = [model.encoder(x)[0][-1] for _ in range(2)]
+    assert not torch.equal(*noisy)  # drop connect
+    still = model.eval().encoder(x)[0][-1]
+    model.freeze_encoder()
+    assert torch.equal(model.train().encoder(x)[0][-1], still)
+
+
+def test_an_encoder_thaws() -> None:
+    model = _network(encoder="tu-test_resnet", down="lift", up="lift")
+    model.freeze_encoder()
+    model.unfreeze_encoder()
+    assert all(module.training for module in model.modules()) and all(p.requires_grad for p in model.parameters())
+    model.eval()
+    assert not any(module.training for module in model.modules())

@@ -14,6 +14,7 @@ from unetlift import checkpoint
 from unetlift.anchor import Anchored
 from unetlift.config import ModelInfo, NetworkConfig
 from unetlift.encoders import PlainEncoder, pooled_encoder
+from unetlift.encoders.freeze import Freezable
 from unetlift.encoders.plain import Block, BlockKind
 from unetlift.errors import UsageError, check_map
 from unetlift.pools import LiftOptions, Trace, pool_pair
@@ -21,7 +22,7 @@ from unetlift.pools.phase import on_even_grid
 from unetlift.types import Given, Output
 
 
-class UNet(nn.Module):
+class UNet(Freezable):
     """A U-Net with a chosen pair of pools on every level; any height and width goes in and comes out.
 
     Args:
