@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves
 
 from unetlift.errors import UsageError
 
@@ -58,7 +59,7 @@ def follow(body: nn.Module, channels: int, depth: int) -> Flow:
     Raises:
         UsageError: its code decides by values, so that no graph describes it.
     """
-    stand_in = _on_meta(body)
+    stand_in = on_meta(body)
     example = torch.empty(1, channels, *SIZE, device="meta")
     try:
         graph = _Tracer(_shrinking(stand_in, example)).trace(stand_in)
@@ -75,7 +76,7 @@ def follow(body: nn.Module, channels: int, depth: int) -> Flow:
     return Flow(body, graph, shapes.found, real)
 
 
-def _on_meta(body: nn.Module) -> nn.Module:
+def on_meta(body: nn.Module) -> nn.Module:
     """A copy without values: a run of it costs nothing and changes nothing."""
     with torch.no_grad():
         empty = {id(t): nn.Parameter(t.to("meta"), t.requires_grad) for t in body.parameters()}
@@ -84,23 +85,22 @@ def _on_meta(body: nn.Module) -> nn.Module:
 
 
 def _shrinking(body: nn.Module, example: Tensor) -> set[nn.Module]:
-    """The modules that have to be followed: those which halve or quarter a map, or hold such a one and give no map."""
+    """The modules that have to be followed.
+
+    They are those which halve or quarter a map, those which give several maps (so that code may look at how many), and
+    those which hold such a one and give no map.
+    """
     found: set[nn.Module] = set()
-    running: list[tuple[nn.Module, bool]] = []
 
-    def enter(module: nn.Module, args: tuple) -> None:
-        running.append((module, any(len(x.shape) == 4 for x in args if isinstance(x, Tensor))))
-
-    def leave(module: nn.Module, args: tuple, output: Any) -> None:
-        _, has_map = running.pop()
-        is_map = isinstance(output, Tensor) and output.ndim == 4
-        shrinks = has_map and is_map and _extents(output) & {_part(e, k) for e in _extents(args[0]) for k in (2, 4)}
-        below = has_map and not is_map and any(child in found for child in module.modules() if child is not module)
-        if shrinks or below:
+    def leave(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+        given = [extent for x in tree_leaves((args, kwargs)) for extent in _extents(x)]
+        halves = {_part(extent, k) for extent in given for k in (2, 4)}
+        several = isinstance(output, tuple | list) and any(map(_extents, output))
+        below = not _extents(output) and any(child in found for child in module.modules() if child is not module)
+        if given and (_extents(output) & halves or several or below):
             found.add(module)
 
-    handles = [module.register_forward_pre_hook(enter) for module in body.modules()]
-    handles += [module.register_forward_hook(leave) for module in body.modules()]
+    handles = [module.register_forward_hook(leave, with_kwargs=True) for module in body.modules()]
     with torch.no_grad():
         body(example)
     for handle in handles:

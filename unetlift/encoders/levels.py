@@ -81,10 +81,18 @@ def _step(flow: Flow, level: int) -> Step:
     if len(by) != 1:
         raise UsageError(f"{type(flow.body).__name__} goes from stride {2**level} on in several steps at once, or in none.")
     kept = _ancestors(node for node in flow.features[: level + 1] if node is not None)
-    inside = _ancestors(strided) - kept
-    read = {source for node in inside for source in node.all_input_nodes if source not in inside and flow.level(source) == level}
-    entries = tuple(node for node in flow.graph.nodes if node in read)
-    return Step(level, by.pop(), entries, frozenset(inside), strided, *_spots(flow, strided))
+    inside, entries = _between(flow, kept, strided)
+    if not entries or any(flow.level(entry) != level for entry in entries):  # no feature of this size begins the step
+        kept |= _ancestors(source for node in strided for source in node.all_input_nodes)
+        inside, entries = _between(flow, kept, strided)
+    return Step(level, by.pop(), entries, inside, strided, *_spots(flow, strided))
+
+
+def _between(flow: Flow, kept: set[fx.Node], strided: tuple[fx.Node, ...]) -> tuple[frozenset[fx.Node], tuple[fx.Node, ...]]:
+    """What leads to strided operators from what an encoder has anyway, and where that begins."""
+    inside = frozenset(_ancestors(strided) - kept)
+    read = {source for node in inside for source in node.all_input_nodes if source in flow.shapes and source not in inside}
+    return inside, tuple(node for node in flow.graph.nodes if node in read)
 
 
 def _halvings(flow: Flow, node: fx.Node, level: int) -> int:
