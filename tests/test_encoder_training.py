@@ -9,7 +9,11 @@ import torch
 
 import unetlift
 from unetlift import transforms
+from unetlift.commands import TrainConfig
 from unetlift.config import ModelInfo
+from unetlift.convs import parameter_groups
+from unetlift.encoders.freeze import groups_by_rate
+from unetlift.encoders.smp import preprocessing
 from unetlift.errors import ModelFolderError, UsageError
 from unetlift.model import load
 from unetlift.pools import Down
@@ -128,3 +132,59 @@ def test_an_encoder_thaws() -> None:
     assert all(module.training for module in model.modules()) and all(p.requires_grad for p in model.parameters())
     model.eval()
     assert not any(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("network", ENCODERS, ids=lambda network: "/".join(str(value) for value in network.values()))
+def test_every_parameter_is_in_one_group_at_its_rate(network: dict) -> None:
+    model = _network(**network)
+    groups = groups_by_rate(model.encoder, parameter_groups(model, 1.0, 0.5), 0.25)
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert sorted(rates) == sorted(id(p) for p in model.parameters())
+    assert sum(len(group["params"]) for group in groups) == len(rates)
+    pools = {id(p) for module in model.encoder.modules() if isinstance(module, Down) for p in module.parameters()}
+    encoders = {id(p) for p in model.encoder.parameters()} - pools
+    for name, parameter in model.named_parameters():
+        wanted = (0.25 if id(parameter) in encoders else 1.0) * (0.5 if ".offsets." in name else 1.0)
+        assert rates[id(parameter)] == wanted, name
+    model.freeze_encoder()
+    groups = groups_by_rate(model.encoder, groups, 0.25)
+    assert {id(p) for group in groups for p in group["params"]} == set(rates) - encoders
+
+
+def test_pretrained_encoders_learn_slower_unless_told_otherwise() -> None:
+    assert TrainConfig("data", "out").encoder_share == 1.0
+    assert TrainConfig("data", "out", encoder_weights="imagenet").encoder_share == 0.1
+    assert TrainConfig("data", "out", encoder_weights="imagenet", encoder_rate=0.0).encoder_share == 0.0
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"freeze_encoder": True}, "freeze_encoder would keep an encoder that has learned nothing; give encoder_weights"),
+        ({"freeze_encoder": True, "encoder_weights": "imagenet", "encoder_rate": 0.1}, "encoder_rate is 0.1, but freeze_encoder leaves"),
+        ({"encoder_rate": -0.1}, "encoder_rate is -0.1; it is a number from 0 on"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(values: dict, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        TrainConfig("data", "out", **values)
+
+
+def test_plain_encoders_have_no_weights_to_begin_with() -> None:
+    with pytest.raises(UsageError, match="encoder_weights is 'imagenet'; the encoder plain has none"):
+        unetlift.UNet("imagenet")
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "mean", "std"),
+    [
+        ("tu-tf_efficientnet_lite0", "any name", (0.5,) * 3, (0.5,) * 3),
+        ("tu-resnet18.fb_swsl_ig1b_ft_in1k", "mine.pth", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("resnet18", "mine.pth", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ],
+)
+def test_pictures_are_normalised_as_the_weights_expect(name: str, weights: str, mean: tuple, std: tuple) -> None:
+    assert preprocessing(name, weights, 3) == (mean, std)
+    assert preprocessing(name, weights, 5) == ((*mean, *mean[:2]), (*std, *std[:2]))
+    one = preprocessing(name, weights, 1)
+    assert one == (pytest.approx((sum(mean) / 3,)), pytest.approx((sum(std) / 3,)))

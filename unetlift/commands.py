@@ -10,6 +10,9 @@ Precision = Literal["auto", "float32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Anchor = Literal["none", "landmark", "subpixel", "track", "track-subpixel"]
 
+PRETRAINED_RATE = 0.1
+"""What has been trained for long moves less than what begins."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -21,6 +24,9 @@ class TrainConfig:
         resume: go on from the run's last finished epoch.
         encoder_weights: pretrained ones to begin with: a local .safetensors or .pth file, or a name that smp downloads; pictures are then
             normalised as these expect it.
+        freeze_encoder: the encoder's own weights and running statistics stay as they are.
+        encoder_rate: learning rate of the encoder's own weights, as a share of the others'; unless given, 0.1 with encoder_weights and
+            1 without.
         network: the network.
         epochs: passes over the training split.
         batch_size: crops a step.
@@ -41,6 +47,8 @@ class TrainConfig:
     out: str
     resume: bool = False
     encoder_weights: str | None = None
+    freeze_encoder: bool = False
+    encoder_rate: float | None = None
     network: NetworkConfig = field(default_factory=NetworkConfig)
     epochs: int = 40
     batch_size: int = 8
@@ -61,6 +69,17 @@ class TrainConfig:
         at_least(0, self, "learning_rate", "weight_decay", "offset_rate", "lift_penalty", "seed", "workers")
         if not 0 < self.val_fraction < 1:
             raise UsageError(f"val_fraction is {self.val_fraction}; it lies between 0 and 1.")
+        if self.encoder_rate is not None:
+            at_least(0, self, "encoder_rate")
+        if self.freeze_encoder and self.encoder_weights is None:
+            raise UsageError("freeze_encoder would keep an encoder that has learned nothing; give encoder_weights too.")
+        if self.freeze_encoder and self.encoder_rate is not None:
+            raise UsageError(f"encoder_rate is {self.encoder_rate}, but freeze_encoder leaves nothing that has one; give one of them.")
+
+    @property
+    def encoder_share(self) -> float:
+        """Of the learning rate, for the encoder's own weights."""
+        return self.encoder_rate if self.encoder_rate is not None else 1.0 if self.encoder_weights is None else PRETRAINED_RATE
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from unetlift import checkpoint, data
 from unetlift.commands import TrainConfig
 from unetlift.config import ModelInfo
 from unetlift.convs import parameter_groups
+from unetlift.encoders.freeze import groups_by_rate
 from unetlift.errors import DataSetError, UsageError
 from unetlift.losses import LIFT_WEIGHTS, lift_regularisers, segmentation_loss
 from unetlift.model import UNet, load
@@ -59,6 +60,7 @@ class Segmentation(L.LightningModule):
     def configure_optimizers(self) -> dict:
         config = self.config
         groups = parameter_groups(self.model, config.learning_rate, config.offset_rate)
+        groups = groups_by_rate(self.model.encoder, groups, config.encoder_share)
         optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
         steps = self.trainer.estimated_stepping_batches
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [group["lr"] for group in groups], total_steps=steps)
@@ -123,6 +125,8 @@ def train(config: TrainConfig) -> Path:
     _check_run(config)
     splits = {split: data.list_pairs(Path(config.data), split, config.val_fraction) for split in ("train", "val")}
     model, info = _begin(config, data.describe(Path(config.data), splits["train"] + splits["val"]))
+    if config.freeze_encoder:
+        model.freeze_encoder()
     task = Segmentation(config, model, info)
     data.check(splits["train"] + splits["val"], info, model.config.in_channels)
     train_loader, val_loader = _loaders(config, splits, info)

@@ -1,4 +1,4 @@
-"""Freezing an encoder: its own weights, running statistics and dropout hold still, the pools in it go on learning."""
+"""An encoder's own weights, apart from the pools put into it: frozen, or at a learning rate of their own."""
 
 from __future__ import annotations
 
@@ -22,6 +22,26 @@ def own_parameters(encoder: nn.Module) -> list[nn.Parameter]:
     """An encoder's own weights, each once."""
     found = {id(p): p for module in own_modules(encoder) for p in module.parameters(recurse=False)}
     return list(found.values())
+
+
+def groups_by_rate(encoder: nn.Module, groups: list[dict], factor: float) -> list[dict]:
+    """Groups of parameters for an optimiser of torch.optim, those of an encoder at a learning rate of their own.
+
+    Args:
+        encoder: of the network that the groups are of.
+        groups: `params` and `lr` of each, for example from `unetlift.convs.parameter_groups`.
+        factor: on the learning rate of the encoder's own weights.
+
+    Returns:
+        One group for each learning rate; every parameter is in one of them, unless it is frozen.
+    """
+    own = {id(p) for p in own_parameters(encoder)}
+    rates: dict[float, list[nn.Parameter]] = {}
+    for group in groups:
+        for parameter in group["params"]:
+            if parameter.requires_grad:
+                rates.setdefault(group["lr"] * (factor if id(parameter) in own else 1.0), []).append(parameter)
+    return [{"params": parameters, "lr": rate} for rate, parameters in rates.items()]
 
 
 class Freezable(nn.Module):
