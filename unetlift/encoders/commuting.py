@@ -10,7 +10,7 @@ from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from unetlift.encoders.flow import SIZE, Flow, on_meta
+from unetlift.encoders.flow import SIZE, Flow, first_line, on_meta
 
 OTHER_SIZE = (256, 320)
 """Of a second run: what differs between the two runs is space, whichever axis it is on."""
@@ -78,12 +78,12 @@ def stays_behind(flow: Flow, but: Iterable[fx.Node]) -> str | None:
     """
     body, runs = on_meta(flow.body), []
     for size in (SIZE, OTHER_SIZE):
-        picture = torch.empty(1, flow.channels(next(iter(flow.graph.nodes))), *size, device="meta")
+        picture = torch.empty(1, flow.channels(flow.features[0]), *size, device="meta")
         run = _Watched(body, flow.graph, picture)
         try:
             run.run(picture)
         except Exception as error:  # whatever a stranger's code may raise
-            return f"it takes no picture of {size[0]} x {size[1]} ({_line(error)})"
+            return f"it takes no picture of {size[0]} x {size[1]} ({first_line(error)})"
         runs.append(run.done)
     left_out = set(but)
     for node in flow.graph.nodes:
@@ -105,7 +105,7 @@ def _fault(first: list[Seen], second: list[Seen]) -> str | None:
         if one.name in ORDERED:
             return f"reads its map in an order ({one.name})"
         if one.name in RESAMPLES or (one.name in STRIDES and after != before):
-            return "strides or resamples within itself"
+            return "strides, resamples or loses its border within itself"
         if one.name in REGROUPS and after != before:
             return "takes its map apart (windows, or every other pixel)"
     return None
@@ -119,6 +119,3 @@ def _places(first: tuple[tuple[int, ...], ...], second: tuple[tuple[int, ...], .
 def _shapes(tensors: list[Tensor]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(x.shape) for x in tensors)
 
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -57,14 +57,18 @@ def follow(body: nn.Module, channels: int, depth: int) -> Flow:
         depth: how many features below the first are wanted; what only serves deeper ones is left out of the graph.
 
     Raises:
-        UsageError: its code decides by values, so that no graph describes it.
+        UsageError: it takes but few sizes, or decides by values.
     """
-    stand_in = on_meta(body)
+    stand_in, name = on_meta(body), body._get_name()
     example = torch.empty(1, channels, *SIZE, device="meta")
     try:
-        graph = _Tracer(_shrinking(stand_in, example)).trace(stand_in)
+        followed = _shrinking(stand_in, example)
     except Exception as error:  # whatever a stranger's code may raise
-        raise UsageError(f"{type(body).__name__} cannot be followed ({str(error).splitlines()[0]}); its code decides by values.") from error
+        raise UsageError(f"{name} does not take a picture of {SIZE[0]} x {SIZE[1]}, thus not any: {first_line(error)}.") from error
+    try:
+        graph = _Tracer(followed).trace(stand_in)
+    except Exception as error:
+        raise UsageError(f"{name} decides by values, so that no graph describes it: {first_line(error)}.") from error
     (output,) = (node for node in graph.nodes if node.op == "output")
     features = list(output.args[0][: depth + 1])
     graph.erase_node(output)
@@ -74,6 +78,11 @@ def follow(body: nn.Module, channels: int, depth: int) -> Flow:
     shapes.run(example)
     real = [node if node is not None and shapes.found[node][1] else None for node in features]  # smp fills up with empty ones
     return Flow(body, graph, shapes.found, real)
+
+
+def first_line(error: Exception) -> str:
+    """What a stranger's error says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def on_meta(body: nn.Module) -> nn.Module:

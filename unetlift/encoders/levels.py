@@ -55,6 +55,11 @@ class Step:
     spots: tuple[Spot, ...]
     reason: str = ""
 
+    @property
+    def main(self) -> fx.Node:
+        """The strided operator of the main path."""
+        return self.spots[0].operators[0] if self.spots else self.strided[0]
+
 
 def steps_of(flow: Flow, depth: int) -> list[Step]:
     """The steps from level 0 down to level `depth`, which deeper features may repeat, as those of dilated encoders do.
@@ -66,7 +71,7 @@ def steps_of(flow: Flow, depth: int) -> list[Step]:
     strange = any(level not in (None, min(i, depth)) for i, level in enumerate(have))
     if len(have) <= depth or have[0] != 0 or strange or have[depth] != depth:
         sizes = ", ".join("none" if level is None else str(2**level) for level in have)
-        raise UsageError(f"{type(flow.body).__name__} has no features at stride {2**depth}; it has them at {sizes}.")
+        raise UsageError(f"{flow.body._get_name()} has no features at stride {2**depth}; it has them at {sizes}.")
     steps, level = [], 0
     while level < depth:
         step = _step(flow, level)
@@ -79,7 +84,7 @@ def _step(flow: Flow, level: int) -> Step:
     strided = tuple(node for node in flow.graph.nodes if _halvings(flow, node, level))
     by = {_halvings(flow, node, level) for node in strided}
     if len(by) != 1:
-        raise UsageError(f"{type(flow.body).__name__} goes from stride {2**level} on in several steps at once, or in none.")
+        raise UsageError(f"{flow.body._get_name()} goes from stride {2**level} on in several steps at once, or in none.")
     kept = _ancestors(node for node in flow.features[: level + 1] if node is not None)
     inside, entries = _between(flow, kept, strided)
     if not entries or any(flow.level(entry) != level for entry in entries):  # no feature of this size begins the step

@@ -1,14 +1,17 @@
 """The encoders of segmentation-models-pytorch and timm, as they are; the only room that knows their insides."""
 
 import warnings
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cache
 
 import segmentation_models_pytorch as smp
 import timm
 from segmentation_models_pytorch.encoders import TimmUniversalEncoder
+from timm.models import FeatureHookNet
 from torch import fx, nn
 
+from unetlift.encoders.flow import first_line
 from unetlift.encoders.weights import load_file, names_file, widen_first
 from unetlift.errors import UsageError
 from unetlift.types import Features, Map
@@ -17,7 +20,7 @@ DEPTH = 5
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of nearly all that is trained on it."""
 
-OFFLINE = OSError, RuntimeError, ValueError
+OFFLINE = OSError, RuntimeError, ValueError, LookupError
 
 
 class Timm(nn.Module):
@@ -25,9 +28,12 @@ class Timm(nn.Module):
 
     def __init__(self, encoder: TimmUniversalEncoder):
         super().__init__()
-        self.model = encoder.model
+        self.model, self.name = encoder.model, encoder.name
         self.starts_at_quarter, self.starts_at_whole = encoder._is_transformer_style, encoder._is_vgg_style
         self.channels_behind = encoder._is_channel_last
+
+    def _get_name(self) -> str:
+        return f"tu-{self.name}"
 
     def forward(self, x: Map | fx.Proxy) -> list[Features | fx.Proxy | None]:
         """(N, C, H, W), or what stands for it while a graph is made, to the features, from the picture's size on."""
@@ -70,24 +76,36 @@ def make_encoder(name: str, in_channels: int, weights: str | None) -> nn.Module:
     """
     check_name(name)
     local = weights is not None and names_file(weights)
+    asked = None if local or weights is None else _asked(name, weights)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # docs/encoders.md says which names are deprecated
-            encoder = smp.encoders.get_encoder(
-                name, 3 if local else in_channels, DEPTH, None if local or weights is None else _asked(name, weights)
-            )
+        encoder = _built(name, 3 if local else in_channels, asked)
     except OFFLINE as error:
-        if weights is not None and not local:
+        if asked is not None:
             raise UsageError(
                 f"The weights {weights!r} of {name} cannot be downloaded ({type(error).__name__}); "
                 "give a local .safetensors or .pth file, or none."
             ) from error
-        raise UsageError(f"encoder {name!r} cannot be built: {str(error).splitlines()[0]}") from error
+        raise UsageError(f"encoder {name!r} cannot be built by smp: {first_line(error)}.") from error
     body = Timm(encoder) if isinstance(encoder, TimmUniversalEncoder) else encoder
     if local:
         load_file(body, weights)
         widen_first(body, in_channels)
     return body
+
+
+def _built(name: str, in_channels: int, weights: str | bool | None) -> nn.Module:
+    """What smp makes of a name; of any picture's size, where timm can be asked for that."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # docs/encoders.md says which names are deprecated
+        encoder = smp.encoders.get_encoder(name, in_channels, DEPTH, weights)
+        if not isinstance(encoder, TimmUniversalEncoder):
+            return encoder
+        if isinstance(encoder.model, FeatureHookNet):
+            raise UsageError(f"encoder {name!r} gives its features through hooks, which no graph shows.")
+        if any(getattr(module, "strict_img_size", False) for module in encoder.modules()):
+            with suppress(TypeError):  # of those that cannot be asked; they will refuse the sizes themselves
+                return smp.encoders.get_encoder(name, in_channels, DEPTH, weights, strict_img_size=False)
+        return encoder
 
 
 def preprocessing(name: str, weights: str, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
