@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -62,7 +63,9 @@ def move_onto(x: Features, choice: Choice, multiple: int) -> Features:
 def fill_up(x: Features, multiple: int) -> Features:
     """Repeats the last row and column until the size is a multiple."""
     ends = [end for length in reversed(x.shape[2:]) for end in (0, (length + multiple - 1) // multiple * multiple - length)]
-    return F.pad(x, ends, mode="replicate") if any(ends) else x
+    if torch.compiler.is_compiling() or any(ends):  # asking a graph would make one for each remainder of each axis
+        x = F.pad(x, ends, mode="replicate")
+    return x
 
 
 def hand_over(choice: Choice, k: int, trace: Trace | None) -> Trace:
