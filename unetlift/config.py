@@ -1,7 +1,7 @@
 """The frozen dataclasses that describe a network: constructor, JSON and flags at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from math import isfinite
 from typing import Any, TypeVar
 
@@ -11,12 +11,13 @@ Config = TypeVar("Config")
 
 
 def from_mapping(kind: type[Config], values: Mapping[str, Any], source: str) -> Config:
-    """Builds a config from parsed JSON or YAML; an unknown key is an error that names `source` and the known keys."""
+    """Builds a config, and those in it, from parsed JSON or YAML; an unknown key is an error that names `source` and the known keys."""
     known = [f.name for f in fields(kind)]
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise UsageError(f"{source} has the unknown key {unknown[0]!r}; the keys are {', '.join(known)}.")
-    return kind(**values)
+    inner = {f.name: f.type for f in fields(kind) if is_dataclass(f.type) and isinstance(values.get(f.name), Mapping)}
+    return kind(**values | {name: from_mapping(below, values[name], f"{name} in {source}") for name, below in inner.items()})
 
 
 def at_least(minimum: float, config: Any, *names: str) -> None:
@@ -91,6 +92,100 @@ class NetworkConfig:
     def stride(self) -> int:
         """Sizes that are multiples of it divide evenly on every level."""
         return 2**self.depth
+
+
+@dataclass(frozen=True)
+class PoolsConfig:
+    """What a network of segmentation-models-pytorch is given when it is converted.
+
+    Attributes:
+        down: the downsampler: stride (as it is), max, avg, lift, fourier or blur-K with K = 1 to 7.
+        up: the upsampler of a Unet: nearest, bilinear, transpose, unpool, lift, fourier or blur-K; without it, the decoder stays as it is.
+        phase: `fixed` (the even grid), `adaptive` (each sample's own, of largest norm) or `learned` (its own, learned).
+        padding_mode: zeros (as it is), reflect, replicate or circular, for every convolution, filter and lift.
+        stem: dense, or keep: the encoder's first downsampling then strides as it is, which costs much less.
+        lift_start: the wavelet a lift is before training: haar, lazy or cdf53.
+        lift_bands: what a lift sends down: LL, sum, or some of LL, LH, HL, HH joined by +.
+        lift_kernel: size of the first convolution in P and U.
+        lift_groups: of the second one; 0 is one a channel.
+        lift_learned: whether P and U learn; otherwise a lift is the wavelet it starts as.
+        lift_shared: whether rows and columns have the same P and U.
+    """
+
+    down: str = "stride"
+    up: str | None = None
+    phase: str = "fixed"
+    padding_mode: str = "zeros"
+    stem: str = "dense"
+    lift_start: str = "haar"
+    lift_bands: str = "LL"
+    lift_kernel: int = 3
+    lift_groups: int = 1
+    lift_learned: bool = True
+    lift_shared: bool = True
+
+    def __post_init__(self) -> None:
+        one_of("stem", self.stem, ("dense", "keep"))
+        at_least(1, self, "lift_kernel")
+        at_least(0, self, "lift_groups")
+
+
+@dataclass(frozen=True)
+class ConvertedConfig:
+    """Everything that rebuilds a converted network.
+
+    Attributes:
+        architecture: the name of its class in segmentation-models-pytorch.
+        options: what that class is made with, but for pretrained weights.
+        pools: what it has been given.
+    """
+
+    architecture: str
+    options: Mapping[str, Any]
+    pools: PoolsConfig = PoolsConfig()
+
+    def __post_init__(self) -> None:
+        if not isinstance(name := self.options.get("encoder_name"), str):
+            raise UsageError(f"The option encoder_name of {self.architecture} is {name!r}; it is a name, for example 'resnet34'.")
+        for name in ("encoder_depth", "in_channels", "classes"):
+            if not isinstance(value := self.options.get(name), int) or value < 1:
+                raise UsageError(f"The option {name} of {self.architecture} is {value!r}; it is a whole number from 1 on.")
+
+    @property
+    def encoder(self) -> str:
+        """Its name."""
+        return self.options["encoder_name"]
+
+    @property
+    def in_channels(self) -> int:
+        """Of the picture."""
+        return self.options["in_channels"]
+
+    @property
+    def classes(self) -> int:
+        """Output channels; a single one tells one class from all else."""
+        return self.options["classes"]
+
+    @property
+    def phase(self) -> str:
+        """See `PoolsConfig`."""
+        return self.pools.phase
+
+    @property
+    def padding_mode(self) -> str:
+        """See `PoolsConfig`."""
+        return self.pools.padding_mode
+
+    @property
+    def variant(self) -> str:
+        """`DOWN+UP` or `DOWN+UP@adaptive`, where the way up is `own` if it has stayed, then architecture and encoder."""
+        phase = f"@{self.phase}" if self.phase != "fixed" else ""
+        return f"{self.pools.down}+{self.pools.up or 'own'}{phase}/{self.architecture}/{self.encoder}"
+
+    @property
+    def stride(self) -> int:
+        """Sizes that are multiples of it divide evenly on every level; a dilated encoder's is smaller than its depth says."""
+        return min(2 ** self.options["encoder_depth"], self.options.get("encoder_output_stride", 32))
 
 
 @dataclass(frozen=True)
