@@ -78,7 +78,7 @@ def stays_behind(flow: Flow, but: Iterable[fx.Node]) -> str | None:
     """
     body, runs = on_meta(flow.body), []
     for size in (SIZE, OTHER_SIZE):
-        picture = torch.empty(1, flow.channels(flow.features[0]), *size, device="meta")
+        picture = torch.empty(1, flow.in_channels, *size, device="meta")
         run = _Watched(body, flow.graph, picture)
         try:
             run.run(picture)

@@ -34,6 +34,11 @@ class Flow:
     shapes: dict[fx.Node, tuple[int, ...]]
     features: list[fx.Node | None]
 
+    @property
+    def in_channels(self) -> int:
+        """Of the picture."""
+        return next(self.channels(node) for node in self.graph.nodes if node.op == "placeholder")
+
     def level(self, node: fx.Node) -> int | None:
         """How often a map has been halved; None for anything that is no map of a level."""
         shape = self.shapes.get(node, ())

@@ -7,7 +7,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from unetlift.encoders.flow import Flow
+from unetlift.encoders.flow import SIZE, Flow
 from unetlift.encoders.window import window_of
 from unetlift.errors import UsageError
 
@@ -70,8 +70,8 @@ def steps_of(flow: Flow, depth: int) -> list[Step]:
     have = [flow.level(node) if node is not None else None for node in flow.features]
     strange = any(level not in (None, min(i, depth)) for i, level in enumerate(have))
     if len(have) <= depth or have[0] != 0 or strange or have[depth] != depth:
-        sizes = ", ".join("none" if level is None else str(2**level) for level in have)
-        raise UsageError(f"{flow.body._get_name()} has no features at stride {2**depth}; it has them at {sizes}.")
+        sizes = ", ".join("none" if node is None else "x".join(map(str, flow.shapes[node][2:])) for node in flow.features)
+        raise UsageError(f"{flow.body._get_name()} has no features at stride {2**depth}; of {SIZE[0]}x{SIZE[1]} they are {sizes}.")
     steps, level = [], 0
     while level < depth:
         step = _step(flow, level)
@@ -84,7 +84,8 @@ def _step(flow: Flow, level: int) -> Step:
     strided = tuple(node for node in flow.graph.nodes if _halvings(flow, node, level))
     by = {_halvings(flow, node, level) for node in strided}
     if len(by) != 1:
-        raise UsageError(f"{flow.body._get_name()} goes from stride {2**level} on in several steps at once, or in none.")
+        how = "both by 2 and by 4" if by else "by nothing that takes a map (N, C, H, W) and gives one"
+        raise UsageError(f"{flow.body._get_name()} goes on from stride {2**level} {how}.")
     kept = _ancestors(node for node in flow.features[: level + 1] if node is not None)
     inside, entries = _between(flow, kept, strided)
     if not entries or any(flow.level(entry) != level for entry in entries):  # no feature of this size begins the step

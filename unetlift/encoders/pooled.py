@@ -3,11 +3,11 @@
 from torch import fx, nn
 
 from unetlift.encoders.commuting import stays_behind
-from unetlift.encoders.flow import Flow
+from unetlift.encoders.flow import SIZE, Flow
 from unetlift.encoders.grid import Grid
 from unetlift.encoders.levels import Step
 from unetlift.encoders.placing import Placing, Pooling
-from unetlift.encoders.proof import prove
+from unetlift.encoders.proof import ODD, prove
 from unetlift.encoders.window import WINDOWED, set_window, window_of
 from unetlift.errors import UsageError
 from unetlift.pools import Trace
@@ -72,7 +72,7 @@ def rebuild(flow: Flow, steps: list[Step], pooling: Pooling) -> PooledEncoder:
     flow.graph.erase_node(output)
     flow.graph.output((features, traces))
     flow.graph.lint()
-    prove(flow, features, pooling.padding_mode)
+    prove(flow, features, pooling.padding_mode, (SIZE, ODD) if pooling.rounds_up else (SIZE,))
     return PooledEncoder(fx.GraphModule(flow.body, flow.graph), skips)
 
 

@@ -1,44 +1,47 @@
 """Proves on a picture without values that a rebuilt encoder has the sizes and the borders that it is to have."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from unetlift.encoders.flow import SIZE, Flow, on_meta
+from unetlift.encoders.flow import SIZE, Flow, first_line, on_meta
 from unetlift.errors import UsageError
+
+ODD = (67, 97)
+"""A picture that no step divides."""
 
 PADS = {"reflection_pad2d", "replication_pad2d"}
 
 
-def prove(flow: Flow, features: Iterable[fx.Node | None], padding_mode: str) -> None:
-    """Runs the graph of a rebuilt encoder once.
+def prove(flow: Flow, features: list[fx.Node | None], padding_mode: str, sizes: tuple[tuple[int, int], ...] = (SIZE, ODD)) -> None:
+    """Runs the graph of a rebuilt encoder once for each of some sizes, of which the first is `SIZE`.
 
     Args:
         flow: as the encoder was, with the graph as it is now.
         features: the nodes of its features now.
         padding_mode: that everything in it has to obey.
+        sizes: of pictures.
 
     Raises:
-        UsageError: a part of it pads in another way, or halves its map where no downsampler was put.
+        UsageError: a part of it pads in another way, halves its map where no downsampler was put, or refuses a size.
     """
-    body = on_meta(flow.body)
-    picture = torch.empty(1, flow.channels(flow.features[0]), *SIZE, device="meta")
-    run = _Run(body, flow.graph, padding_mode)
-    name = flow.body._get_name()
-    try:
-        with torch.no_grad():
-            run.run(picture)
-    except RuntimeError as error:
-        raise UsageError(f"{name} cannot be pooled so: {str(error).splitlines()[0]}; it halves a map somewhere unseen.") from error
-    if run.fault:
-        raise UsageError(f"{name} takes padding_mode 'zeros' alone: {run.fault} pads by a rule of its own.")
-    sizes = [None if node is None else run.env_shapes[node][2:] for node in features]
-    wanted = [None if node is None else flow.shapes[old][2:] for node, old in zip(features, flow.features, strict=True)]
-    if sizes != wanted:
-        raise UsageError(f"{name} cannot be pooled so: its features are of the sizes {sizes} instead of {wanted}.")
+    body, name = on_meta(flow.body), flow.body._get_name()
+    for size in sizes:
+        run = _Run(body, flow.graph, padding_mode)
+        try:
+            with torch.no_grad():
+                run.run(torch.empty(1, flow.in_channels, *size, device="meta"))
+        except Exception as error:  # whatever a stranger's code may raise
+            why = "it halves a map unseen" if size == SIZE else f"it takes no picture of {size[0]} x {size[1]}, thus not any"
+            raise UsageError(f"{name} cannot be pooled so: {why} ({first_line(error)}).") from error
+        found = [None if node is None else run.shapes[node][2:] for node in features]
+        wanted = [None if node is None else flow.shapes[old][2:] for node, old in zip(features, flow.features, strict=True)]
+        if size == SIZE and run.fault:
+            raise UsageError(f"{name} takes padding_mode 'zeros' alone: {run.fault} pads by a rule of its own.")
+        if size == SIZE and found != wanted:
+            raise UsageError(f"{name} cannot be pooled so: its features are of the sizes {found} instead of {wanted}.")
 
 
 class _Run(fx.Interpreter):
@@ -47,7 +50,7 @@ class _Run(fx.Interpreter):
     def __init__(self, body: torch.nn.Module, graph: fx.Graph, padding_mode: str):
         super().__init__(body, graph=graph)
         self.watch = _Pads(padding_mode)
-        self.env_shapes: dict[fx.Node, tuple[int, ...]] = {}
+        self.shapes: dict[fx.Node, tuple[int, ...]] = {}
         self.fault = ""
 
     def run_node(self, n: fx.Node) -> Any:
@@ -56,7 +59,7 @@ class _Run(fx.Interpreter):
         if self.watch.foreign and not self.fault:
             self.fault = str(n.target if n.op == "call_module" else n.name)
         if isinstance(result, Tensor):
-            self.env_shapes[n] = tuple(result.shape)
+            self.shapes[n] = tuple(result.shape)
         return result
 
 
