@@ -15,12 +15,15 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from unetlift.config import ModelInfo, NetworkConfig, from_mapping
-from unetlift.errors import ModelFolderError, UnetliftError
+from unetlift.config import ConvertedConfig, ModelInfo, NetworkConfig, from_mapping
+from unetlift.errors import ModelFolderError, UnetliftError, one_of
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 Folder = str | PathLike[str]
+NetworkKind = NetworkConfig | ConvertedConfig
+KINDS: dict[str, type[NetworkKind]] = {"unet": NetworkConfig, "converted": ConvertedConfig}
+"""What a folder may hold; one without a kind is from before there were two, and holds a UNet."""
 
 # The colours of classes that come without any: background black, then hues that stay apart for the colour-blind
 # (Okabe and Ito).
@@ -65,7 +68,7 @@ def save(model: nn.Module, folder: Folder, info: ModelInfo | None = None, card: 
     Raises:
         UsageError: mean or std of `info` are not as many as the network's channels.
     """
-    info = info or numbered(model.config.classes)
+    info = info or numbered(max(2, model.config.classes))  # one logit tells two classes apart
     info.check_channels(model.config.in_channels)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,12 +76,13 @@ def save(model: nn.Module, folder: Folder, info: ModelInfo | None = None, card: 
     data = safetensors.torch.save(weights)
     config = {
         "format": FORMAT,
+        "kind": next(name for name, kind in KINDS.items() if isinstance(model.config, kind)),
         "network": asdict(model.config),
         "info": asdict(info),
         "weights_sha256": hashlib.sha256(data).hexdigest(),
     }
     card = card or (
-        f"# {model.config.variant}\n\nA U-Net made with unetlift; `unetlift.from_pretrained` loads it.\n\n"
+        f"# {model.config.variant}\n\nA network made with unetlift; `unetlift.from_pretrained` loads it.\n\n"
         f"Its stride is {model.config.stride}: what an anchor wants to know.\n"
     )
     contents = {WEIGHTS: data, CONFIG: (json.dumps(config, indent=2) + "\n").encode(), CARD: card.encode()}
@@ -96,7 +100,7 @@ def _unique_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: saved[name] for name in saved if unique[id(saved[name])] == name}
 
 
-def read(folder: Folder) -> tuple[NetworkConfig, ModelInfo, dict[str, Tensor]]:
+def read(folder: Folder) -> tuple[NetworkKind, ModelInfo, dict[str, Tensor]]:
     """Reads and checks a model folder.
 
     Raises:
@@ -115,7 +119,8 @@ def read(folder: Folder) -> tuple[NetworkConfig, ModelInfo, dict[str, Tensor]]:
     except safetensors.SafetensorError as error:
         raise ModelFolderError(f"{folder / WEIGHTS} is no safetensors file ({error}); copy it again.") from error
     try:
-        network = from_mapping(NetworkConfig, config["network"], f"network in {folder / CONFIG}")
+        one_of("kind", kind := config.get("kind", "unet"), KINDS)
+        network = from_mapping(KINDS[kind], config["network"], f"network in {folder / CONFIG}")
         info = from_mapping(ModelInfo, _tuples(config["info"]), f"info in {folder / CONFIG}")
         info.check_channels(network.in_channels)
     except (UnetliftError, TypeError, AttributeError) as error:

@@ -147,6 +147,8 @@ class ConvertedConfig:
     def __post_init__(self) -> None:
         if not isinstance(name := self.options.get("encoder_name"), str):
             raise UsageError(f"The option encoder_name of {self.architecture} is {name!r}; it is a name, for example 'resnet34'.")
+        if not isinstance(self.pools, PoolsConfig):
+            raise UsageError(f"pools is {self.pools!r}; it holds down, up, phase and the like.")
         for name in ("encoder_depth", "in_channels", "classes"):
             if not isinstance(value := self.options.get(name), int) or value < 1:
                 raise UsageError(f"The option {name} of {self.architecture} is {value!r}; it is a whole number from 1 on.")

@@ -12,7 +12,7 @@ from torch import nn
 
 from unetlift import checkpoint
 from unetlift.anchor import Anchored
-from unetlift.config import ModelInfo, NetworkConfig
+from unetlift.config import ConvertedConfig, ModelInfo, NetworkConfig
 from unetlift.encoders import PlainEncoder, pooled_encoder
 from unetlift.encoders.freeze import Freezable
 from unetlift.encoders.plain import Block, BlockKind
@@ -74,6 +74,11 @@ class UNet(Freezable):
             y = self.blocks[level](raised if skip is None else torch.cat((skip, raised), 1))
         return self.head(y), traces
 
+    def renew_head(self, classes: int) -> None:
+        """A new last layer, for other classes."""
+        self.config = replace(self.config, classes=classes)
+        self.head = nn.Conv2d(self.config.width, classes, 1).to(self.head.weight, memory_format=torch.channels_last)
+
     def on_fixed_grid(self) -> UNet:
         """The network with fixed phases, sharing these weights; a network without adaptive phases is itself.
 
@@ -106,13 +111,13 @@ def block_kinds(config: NetworkConfig) -> list[BlockKind]:
     return [chosen if level >= first else above for level in range(config.depth + 1)]
 
 
-def anchored(model: UNet, mode: str = "landmark", placing: str = "reflect") -> Anchored:
+def anchored(model: Freezable, mode: str = "landmark", placing: str = "reflect") -> Anchored:
     """The network with its sampling grid tied to the scene; see `unetlift.anchor.Anchored`.
 
     Adaptive phases give way to the anchor, except where the picture is rolled into place, which settles them too.
 
     Args:
-        model: the network; it stays as it is, and its weights are shared.
+        model: a `UNet` or `Converted`; it stays as it is, and its weights are shared.
         mode: none, landmark, subpixel, track or track-subpixel.
         placing: reflect, replicate, context or circular.
     """
@@ -120,8 +125,8 @@ def anchored(model: UNet, mode: str = "landmark", placing: str = "reflect") -> A
     return Anchored(network, model.config.stride, mode, placing)
 
 
-def from_pretrained(folder: str | PathLike[str]) -> UNet:
-    """The network of a model folder, on the CPU, in eval mode and channels_last.
+def from_pretrained(folder: str | PathLike[str]) -> Freezable:
+    """The network of a model folder, a `UNet` or a `Converted`, on the CPU, in eval mode and channels_last.
 
     Raises:
         ModelFolderError: a file is missing, damaged, or not of this kind.
@@ -129,9 +134,17 @@ def from_pretrained(folder: str | PathLike[str]) -> UNet:
     return load(folder)[0]
 
 
-def load(folder: str | PathLike[str]) -> tuple[UNet, ModelInfo]:
+def load(folder: str | PathLike[str]) -> tuple[Freezable, ModelInfo]:
     """The network of a model folder and what its inputs and outputs mean."""
     config, info, weights = checkpoint.read(folder)
-    model = UNet(**vars(config))
+    model = _build(config)
     checkpoint.assign(model, weights, folder)
     return model.eval().to(memory_format=torch.channels_last), info
+
+
+def _build(config: NetworkConfig | ConvertedConfig) -> Freezable:
+    if isinstance(config, NetworkConfig):
+        return UNet(**vars(config))
+    from unetlift.convert import build  # smp takes seconds to import, which our own encoder need not wait for
+
+    return build(config)

@@ -35,6 +35,11 @@ class Prediction:
         return self.probabilities.argmax(0)
 
 
+def class_logits(logits: Map) -> Map:
+    """One logit a class, (N, 2 or more, H, W); a lone one tells its class from all else, whose logit is 0."""
+    return torch.cat((torch.zeros_like(logits), logits), 1) if logits.shape[1] == 1 else logits
+
+
 class Predictor:
     """A network with everything between pictures and class probabilities.
 
@@ -70,7 +75,7 @@ class Predictor:
         narrow = self.dtype is not torch.float32
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=narrow):
             logits = self.model(x.contiguous(memory_format=torch.channels_last))
-        return logits.float().softmax(1)
+        return class_logits(logits.float()).softmax(1)
 
     def anchored(self, mode: str, placing: str = "reflect") -> Anchored:
         """This predictor with its sampling grid tied to the scene; see `unetlift.anchored`.
