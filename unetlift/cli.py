@@ -10,6 +10,7 @@ from unetlift import flags
 from unetlift.commands import (
     AppConfig,
     CheckConfig,
+    ConvertConfig,
     EvaluateConfig,
     PredictConfig,
     StabilityConfig,
@@ -26,6 +27,15 @@ def train(config: TrainConfig) -> int:
 
     run = training.train(config)
     print(f"{run / 'best'} holds the best network by validation mIoU, {run / 'last'} the last.")
+    return 0
+
+
+def convert(config: ConvertConfig) -> int:
+    """Convert a trained network of segmentation-models-pytorch: other pools, its own weights."""
+    from unetlift.convert import convert_folder
+
+    network = convert_folder(config.from_, config.to, config.pools, config.mean, config.std)
+    print(f"{config.to} holds the network as {network.config.variant}; unetlift train --from {config.to} goes on with it.")
     return 0
 
 
@@ -147,6 +157,7 @@ def app(config: AppConfig) -> int:
 
 COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "train": (TrainConfig, train),
+    "convert": (ConvertConfig, convert),
     "predict": (PredictConfig, predict),
     "evaluate": (EvaluateConfig, evaluate),
     "stability": (StabilityConfig, stability),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from unetlift.config import NetworkConfig, at_least
+from unetlift.config import NetworkConfig, PoolsConfig, at_least
 from unetlift.errors import UsageError
 
 Precision = Literal["auto", "float32", "bf16"]
@@ -80,6 +80,25 @@ class TrainConfig:
     def encoder_share(self) -> float:
         """Of the learning rate, for the encoder's own weights."""
         return self.encoder_rate if self.encoder_rate is not None else 1.0 if self.encoder_weights is None else PRETRAINED_RATE
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """One trained network of segmentation-models-pytorch to convert.
+
+    Attributes:
+        from_: the folder that smp's save_pretrained has written.
+        to: an empty or new folder for the converted network.
+        pools: what it is given.
+        mean: of the pictures it was trained on, scaled to 0..1: give the flag once a channel; without it, its encoder's usual one.
+        std: likewise.
+    """
+
+    from_: str
+    to: str
+    pools: PoolsConfig = PoolsConfig()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

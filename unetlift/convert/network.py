@@ -150,6 +150,11 @@ def from_smp(
     bands = "LL" if lift.bands == "low" else lift.bands
     options = dict(lift_start=lift.start, lift_bands=bands, lift_kernel=lift.kernel_size, lift_groups=lift.groups[1])
     pools = PoolsConfig(down, up, phase, padding_mode, stem, **options, lift_learned=lift.learned, lift_shared=lift.shared)
+    return convert(model, pools)
+
+
+def convert(model: nn.Module, pools: PoolsConfig) -> Converted:
+    """See `from_smp`."""
     config = ConvertedConfig(*describe(model), pools)
     check_remade(model, config)
     converted = Converted(deepcopy(model), config)

@@ -1,15 +1,11 @@
-"""What is converted: networks of segmentation-models-pytorch, how each was made, and the folders that smp saves."""
+"""What is converted: networks of segmentation-models-pytorch, and how each was made."""
 
 import inspect
 import json
 import warnings
 from collections.abc import Mapping
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import segmentation_models_pytorch as smp
 import torch
 from segmentation_models_pytorch.base.modules import Activation
@@ -17,7 +13,7 @@ from torch import Tensor, nn
 
 from unetlift.config import ConvertedConfig
 from unetlift.encoders.smp import check_name
-from unetlift.errors import ModelFolderError, UsageError, one_of
+from unetlift.errors import UsageError, one_of
 
 ARCHITECTURES: dict[str, type[nn.Module]] = {
     kind.__name__: kind
@@ -132,39 +128,6 @@ def answer(model: nn.Module, x: Tensor) -> Tensor:
     finally:
         for module, mode in modes.items():
             module.training = mode
-
-
-def read_smp(folder: str | PathLike[str]) -> nn.Module:
-    """The network of a folder that smp's `save_pretrained` has written, in eval mode; nothing is unpickled or downloaded.
-
-    Raises:
-        ModelFolderError: a file is missing, damaged, or not of this kind.
-    """
-    folder = Path(folder)
-    path, weights = folder / "config.json", folder / "model.safetensors"
-    if not path.is_file():
-        raise ModelFolderError(f"{folder} is no folder of smp: config.json is missing; give one that its save_pretrained has written.")
-    if not weights.is_file():
-        pickled = " (pytorch_model.bin is not read, since unpickling can run code)" if (folder / "pytorch_model.bin").exists() else ""
-        raise ModelFolderError(f"{folder} has no model.safetensors{pickled}; save the network again with smp's save_pretrained.")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelFolderError(f"{path} is no JSON file ({error}); copy the folder again.") from error
-    if not isinstance(config, dict) or "_model_class" not in config:
-        raise ModelFolderError(f"{path} was not written by smp (it has no _model_class); give a folder of its save_pretrained.")
-    try:
-        model = make(config["_model_class"], config)
-    except UsageError as error:
-        raise ModelFolderError(f"{path}: {error}") from error
-    try:
-        model.load_state_dict(safetensors.torch.load_file(weights))
-    except safetensors.SafetensorError as error:
-        raise ModelFolderError(f"{weights} is no safetensors file ({error}); copy it again.") from error
-    except RuntimeError as error:
-        first = " ".join(str(error).split("\n\t")[-1].split())[:160]
-        raise ModelFolderError(f"{weights} does not fit its config.json: {first}; copy both from one source.") from error
-    return model.eval()
 
 
 def _defaults(name: str) -> Options:
