@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import unetlift
-from unetlift import transforms
+from unetlift import runs, transforms
 from unetlift.commands import TrainConfig
 from unetlift.config import ModelInfo
 from unetlift.convs import parameter_groups
@@ -160,14 +160,20 @@ def test_pretrained_encoders_learn_slower_unless_told_otherwise() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"freeze_encoder": True}, "freeze_encoder would keep an encoder that has learned nothing; give encoder_weights"),
+        ({"freeze_encoder": True}, "freeze_encoder would keep an encoder that has learned nothing; give --encoder-weights or --from"),
         ({"freeze_encoder": True, "encoder_weights": "imagenet", "encoder_rate": 0.1}, "encoder_rate is 0.1, but freeze_encoder leaves"),
-        ({"encoder_rate": -0.1}, "encoder_rate is -0.1; it is a number from 0 on"),
+        ({"from_": "folder", "encoder_weights": "imagenet"}, "encoder_weights is 'imagenet', but the network of --from has its own"),
+        ({"new_head": True}, "new_head is for the network of --from"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(values: dict, sentence: str) -> None:
+def test_settings_that_contradict_each_other_are_refused(values: dict, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=sentence):
-        TrainConfig("data", "out", **values)
+        runs.check(TrainConfig("data", str(tmp_path / "out"), **values))
+
+
+def test_an_encoder_does_not_learn_backwards() -> None:
+    with pytest.raises(UsageError, match="encoder_rate is -0.1; it is a number from 0 on"):
+        TrainConfig("data", "out", encoder_rate=-0.1)
 
 
 def test_plain_encoders_have_no_weights_to_begin_with() -> None:

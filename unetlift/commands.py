@@ -1,6 +1,6 @@
 """The frozen dataclasses that are the flags of the commands, one a command."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from unetlift.config import NetworkConfig, PoolsConfig, at_least
@@ -9,6 +9,9 @@ from unetlift.errors import UsageError
 Precision = Literal["auto", "float32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Anchor = Literal["none", "landmark", "subpixel", "track", "track-subpixel"]
+
+USUAL = NetworkConfig()
+"""The network where none is given; known by its identity, since one may be given that is equal."""
 
 PRETRAINED_RATE = 0.1
 """What has been trained for long moves less than what begins."""
@@ -22,6 +25,8 @@ class TrainConfig:
         data: the folder of pairs.
         out: the folder of the run; made anew unless `resume`.
         resume: go on from the run's last finished epoch.
+        from_: a model folder to go on from: its network, which the flags of networks must not contradict, and its normalisation.
+        new_head: with another last layer than that folder's, for other classes.
         encoder_weights: pretrained ones to begin with: a local .safetensors or .pth file, or a name that smp downloads; pictures are then
             normalised as these expect it.
         freeze_encoder: the encoder's own weights and running statistics stay as they are.
@@ -46,10 +51,12 @@ class TrainConfig:
     data: str
     out: str
     resume: bool = False
+    from_: str | None = None
+    new_head: bool = False
     encoder_weights: str | None = None
     freeze_encoder: bool = False
     encoder_rate: float | None = None
-    network: NetworkConfig = field(default_factory=NetworkConfig)
+    network: NetworkConfig = USUAL
     epochs: int = 40
     batch_size: int = 8
     crop: int = 128
@@ -71,10 +78,6 @@ class TrainConfig:
             raise UsageError(f"val_fraction is {self.val_fraction}; it lies between 0 and 1.")
         if self.encoder_rate is not None:
             at_least(0, self, "encoder_rate")
-        if self.freeze_encoder and self.encoder_weights is None:
-            raise UsageError("freeze_encoder would keep an encoder that has learned nothing; give encoder_weights too.")
-        if self.freeze_encoder and self.encoder_rate is not None:
-            raise UsageError(f"encoder_rate is {self.encoder_rate}, but freeze_encoder leaves nothing that has one; give one of them.")
 
     @property
     def encoder_share(self) -> float:

@@ -4,6 +4,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+from unetlift.commands import TrainConfig
 from unetlift.errors import UsageError
 
 Config = TypeVar("Config")
@@ -14,11 +15,12 @@ def parse(kind: type[Config], argv: list[str], prog: str, description: str) -> C
 
     Args:
         kind: the dataclass; a field without a default is a flag that has to be given.
-        argv: the flags. `--config FILE.yaml` gives defaults for the others.
+        argv: the flags. `--config FILE.yaml` gives defaults for the others; for the network's, so does the folder to train on from.
         prog: what stands for the program in its help.
         description: of the help.
 
     Raises:
+        ModelFolderError: that folder is missing, damaged or foreign.
         UsageError: the file cannot be read or has unknown keys, or the dataclass refuses a value.
     """
     argv, values = list(argv), {}
@@ -31,7 +33,14 @@ def parse(kind: type[Config], argv: list[str], prog: str, description: str) -> C
         if unknown := sorted(set(values) - set(_keys(kind))):
             raise UsageError(f"--config {path} has the unknown key {unknown[0]!r}; the keys are the flags of the command's --help.")
         del argv[at : at + 2]
-    return _ask(kind, argv, values, prog, description)
+    config = _ask(kind, argv, values, prog, description)
+    if isinstance(config, TrainConfig) and config.from_ is not None:
+        from unetlift import checkpoint, runs  # seconds to import
+
+        folder = runs.last(config) if runs.resumes(config) else config.from_
+        network = checkpoint.read(folder)[0]
+        config = _ask(kind, argv, vars(runs.flags_of(network)) | values, prog, description)
+    return config
 
 
 def _ask(kind: type[Config], argv: list[str], values: dict[str, Any], prog: str, description: str) -> Config:

@@ -1,13 +1,11 @@
 """Training on Lightning: one task, exactly resumable; the only room with Lightning."""
 
-import json
 import logging
 import sys
 import time
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
@@ -17,25 +15,24 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassJaccardIndex
 
-from unetlift import checkpoint, data
+from unetlift import checkpoint, data, runs
 from unetlift.commands import TrainConfig
 from unetlift.config import ModelInfo
 from unetlift.convs import parameter_groups
-from unetlift.encoders.freeze import groups_by_rate
+from unetlift.encoders.freeze import Freezable, groups_by_rate
 from unetlift.errors import DataSetError, UsageError
 from unetlift.losses import LIFT_WEIGHTS, lift_regularisers, segmentation_loss
 from unetlift.model import UNet, load
+from unetlift.predict import class_logits
 from unetlift.runtime import choose_device, choose_precision
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it announces hardware that is absent, and a shop
-
-RESUME = Path("resume") / "last.ckpt"
 
 
 class Segmentation(L.LightningModule):
     """A U-Net, its loss, its optimiser and its validation score."""
 
-    def __init__(self, config: TrainConfig, model: UNet, info: ModelInfo):
+    def __init__(self, config: TrainConfig, model: Freezable, info: ModelInfo):
         super().__init__()
         self.config, self.info = config, info
         self.model = model
@@ -47,14 +44,14 @@ class Segmentation(L.LightningModule):
         torch.manual_seed(self.config.seed + self.global_step)  # a learned phase samples the same in a resumed run
         logits, traces = self.model.with_traces(images.contiguous(memory_format=torch.channels_last))
         penalties = lift_regularisers(traces).to(logits.device) * torch.tensor(LIFT_WEIGHTS, device=logits.device)
-        loss = self.loss(logits.float(), labels) + self.config.lift_penalty * penalties.sum()
+        loss = self.loss(class_logits(logits.float()), labels) + self.config.lift_penalty * penalties.sum()
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
         images, labels = batch
         logits = self.model(images.contiguous(memory_format=torch.channels_last))
-        self.miou(logits.argmax(1), labels)
+        self.miou(class_logits(logits).argmax(1), labels)
         self.log("val_miou", self.miou, on_epoch=True, prog_bar=True, batch_size=len(images))
 
     def configure_optimizers(self) -> dict:
@@ -79,8 +76,8 @@ class ModelFolders(Callback):
     def on_validation_end(self, trainer: L.Trainer, task: Segmentation) -> None:
         score = float(trainer.callback_metrics["val_miou"])
         epoch = trainer.current_epoch + 1
-        card = run_card(task.config, task.model.config.variant, epoch, score)
-        checkpoint.save(task.model, self.run / "last", task.info, card)
+        card = runs.card(task.config, task.model.config.variant, epoch, score)
+        checkpoint.save(task.model, runs.last(task.config), task.info, card)
         if score > self.best:
             self.best = score
             checkpoint.save(task.model, self.run / "best", task.info, card)
@@ -98,15 +95,6 @@ class ModelFolders(Callback):
         self.best = state["best"]
 
 
-def run_card(config: TrainConfig, variant: str, epoch: int, score: float) -> str:
-    """README.md of a run's model folder."""
-    return (
-        f"# {variant}\n\nA U-Net trained with unetlift on the folder `{Path(config.data).name}`: epoch {epoch} of {config.epochs}, "
-        f"{config.batch_size} crops of {config.crop} pixels a step, loss {config.loss}, seed {config.seed}.\n\n"
-        f"Validation mIoU: {score:.4f}.\n\nLoad it with `unetlift.from_pretrained(folder)`.\n"
-    )
-
-
 def train(config: TrainConfig) -> Path:
     """Trains a network on a folder of pairs.
 
@@ -122,15 +110,13 @@ def train(config: TrainConfig) -> Path:
     """
     device = choose_device(config.device)
     dtype = choose_precision(config.precision, device)
-    _check_run(config)
+    runs.check(config)
     splits = {split: data.list_pairs(Path(config.data), split, config.val_fraction) for split in ("train", "val")}
-    model, info = _begin(config, data.describe(Path(config.data), splits["train"] + splits["val"]))
-    if config.freeze_encoder:
-        model.freeze_encoder()
+    model, info = _begin(config, splits["train"] + splits["val"])
     task = Segmentation(config, model, info)
     data.check(splits["train"] + splits["val"], info, model.config.in_channels)
-    train_loader, val_loader = _loaders(config, splits, info)
-    run = _open_run(config)
+    train_loader, val_loader = _loaders(config, model.config.in_channels, splits, info)
+    run = runs.make(config)
     trainer = L.Trainer(
         accelerator=device.type,
         devices=1,
@@ -143,11 +129,12 @@ def train(config: TrainConfig) -> Path:
         num_sanity_val_steps=0,
         log_every_n_steps=1,
     )
-    resume_from = run / RESUME if _resumes(config) else None
+    resume_from = run / runs.RESUME if runs.resumes(config) else None
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # of course, when resuming
             warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning 2.6 under PyTorch 2.14
+            warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")  # a frozen encoder is
             # weights_only=False: the file is this machine's own; docs/training.md says whom to trust
             trainer.fit(task, train_loader, val_loader, ckpt_path=resume_from, weights_only=False)
     except SystemExit as stop:  # how Lightning answers Ctrl-C
@@ -157,16 +144,15 @@ def train(config: TrainConfig) -> Path:
 
 def _callbacks(run: Path) -> list[Callback]:
     resume = ModelCheckpoint(
-        run / RESUME.parent, RESUME.stem, save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
+        run / runs.RESUME.parent, runs.RESUME.stem, save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
     )
     bar = [RichProgressBar(leave=False)] if sys.stderr.isatty() else []
     return [ModelFolders(run), resume, *bar]
 
 
 def _loaders(
-    config: TrainConfig, splits: dict[str, list[data.Pair]], info: ModelInfo
+    config: TrainConfig, channels: int, splits: dict[str, list[data.Pair]], info: ModelInfo
 ) -> tuple[DataLoader, DataLoader]:
-    channels = config.network.in_channels
     crops = data.CropDataset(splits["train"], info, channels, config.crop, config.seed)
     if len(crops) < config.batch_size:
         raise DataSetError(f"{config.data} has {len(crops)} training pictures, fewer than batch_size {config.batch_size}.")
@@ -179,52 +165,47 @@ def _loaders(
     )
 
 
-def _resumes(config: TrainConfig) -> bool:
-    return config.resume and (Path(config.out) / RESUME).exists()
-
-
-def _begin(config: TrainConfig, info: ModelInfo) -> tuple[UNet, ModelInfo]:
+def _begin(config: TrainConfig, pairs: list[data.Pair]) -> tuple[Freezable, ModelInfo]:
     """The network to begin with, and what its inputs and outputs mean."""
     torch.manual_seed(config.seed)
-    if _resumes(config):  # without the pretrained weights, which need not be there any more
-        model, kept = load(Path(config.out) / "last")
-        return model.train(), replace(info, mean=kept.mean, std=kept.std)
+    if runs.resumes(config):  # what the run began from need not be there any more
+        model, info = load(runs.last(config))
+    elif config.from_ is not None:
+        model, info = _go_on_from(config, data.describe(Path(config.data), pairs))
+    else:
+        model, info = _begin_anew(config, data.describe(Path(config.data), pairs))
+    if config.from_ is not None:
+        runs.check_network(config, model.config)
+    if config.freeze_encoder:
+        model.freeze_encoder()
+    return model.train(), info
+
+
+def _begin_anew(config: TrainConfig, info: ModelInfo) -> tuple[UNet, ModelInfo]:
     network, weights = replace(config.network, classes=len(info.class_names)), config.encoder_weights
     model = UNet(weights, **vars(network)).to(memory_format=torch.channels_last)
-    if weights is not None:
-        from unetlift.encoders.smp import preprocessing  # smp takes seconds to import, which our own encoder need not wait for
+    if weights is None:
+        return model, info
+    from unetlift.encoders.smp import preprocessing  # smp takes seconds to import, which our own encoder need not wait for
 
-        mean, std = preprocessing(network.encoder, weights, network.in_channels)
-        info = replace(info, mean=mean, std=std)
-    return model, info
-
-
-def _settings(config: TrainConfig) -> dict[str, Any]:
-    """What makes a run the run that it is."""
-    return {key: value for key, value in asdict(config).items() if key not in ("out", "resume", "workers", "device")}
+    mean, std = preprocessing(network.encoder, weights, network.in_channels)
+    return model, replace(info, mean=mean, std=std)
 
 
-def _check_run(config: TrainConfig) -> None:
-    """Raises UsageError if the run's folder holds another run than the one to resume."""
-    run, now = Path(config.out), _settings(config)
-    path = run / "config.json"
-    if run.exists() and not config.resume and any(run.iterdir()):
-        raise UsageError(f"{run} exists already; give another --out, or --resume to go on with it.")
-    if config.resume and path.exists():
-        then = json.loads(path.read_text())
-        changed = [key for key in now if now[key] != then.get(key)]
-        if changed:
-            key = changed[0]
-            was = f"{run} was begun with {key} {then.get(key)!r}, not {now[key]!r}"
-            raise UsageError(f"{was}; resume with the same, or give another --out.")
-    elif config.resume and run.exists() and any(run.iterdir()):
-        raise UsageError(f"{run} holds no run to resume (config.json is missing); give another --out.")
+def _go_on_from(config: TrainConfig, info: ModelInfo) -> tuple[Freezable, ModelInfo]:
+    """A folder's network and normalisation, with the data set's classes."""
+    model, kept = load(config.from_)
+    fitting = replace(info, mean=kept.mean, std=kept.std)
+    if config.new_head:
+        model.renew_head(len(info.class_names))
+        return model, fitting
+    if not _named(info) and len(info.class_names) <= len(kept.class_names):
+        return model, kept
+    if info.class_names == kept.class_names or (not _named(kept) and len(info.class_names) == len(kept.class_names)):
+        return model, fitting
+    ours, theirs = ", ".join(info.class_names), ", ".join(kept.class_names)
+    raise UsageError(f"{config.data} has the classes {ours}, but {config.from_} knows {theirs}; give --new-head to train a new last layer.")
 
 
-def _open_run(config: TrainConfig) -> Path:
-    """Makes the run's folder."""
-    run = Path(config.out)
-    run.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_settings(config), indent=2) + "\n"
-    checkpoint.write_atomically(run / "config.json", lambda part: part.write_text(text))
-    return run
+def _named(info: ModelInfo) -> bool:
+    return info.class_names != checkpoint.numbered(len(info.class_names)).class_names
