@@ -26,7 +26,7 @@ def roll_below(x: Features, traces: list[Trace], level: int, sign: int) -> Featu
         sign: -1 or 1.
     """
     chosen = [(2**k, trace) for k, trace in enumerate(traces[level:]) if trace.phase is not None]
-    if not chosen:
+    if not chosen or not x.shape[1]:  # a map without channels stands for none
         return x
     if all(trace.votes is None for _, trace in chosen):
         return roll_each(x, sign * torch.stack([factor * trace.phase for factor, trace in chosen]).sum(0))

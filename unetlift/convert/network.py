@@ -62,7 +62,7 @@ class Converted(Freezable):
             set_decoder_borders(self.decoder, pools.padding_mode)
             set_decoder_borders(self.segmentation_head, pools.padding_mode)
         if pools.up is not None:
-            ups = [makers.shared.get(level, up) for level, up in enumerate(ups)]
+            ups = [makers.shared[level] if up is None else up for level, up in enumerate(ups)]
             ups = ups if pools.phase == "fixed" else [AdaptiveUp(up) for up in ups]
             self.decoder = UnetWayUp(self.decoder, widths, ups, raised)
         for module in self.modules():
@@ -86,7 +86,7 @@ class Converted(Freezable):
             logits = roll_below(self.segmentation_head(self.decoder(shared)), traces, 0, 1)
         else:
             logits = self.segmentation_head(self.decoder(features, traces))
-        return logits if logits.shape[2:] == (height, width) else logits[..., :height, :width], traces
+        return logits if self.multiple == 1 else logits[..., :height, :width], traces
 
     def renew_head(self, classes: int) -> None:
         """A new last layer, for other classes."""
@@ -212,10 +212,11 @@ class _Makers:
             name = self.config.encoder
             raise UsageError(f"{name} steps over 4 pixels at once: {self.up} has no maxima to return to; take another pair.")
 
-    def way_up(self, flow: Flow, steps: list[Step], widths: list[int]) -> tuple[list[Up], list[int | None]]:
+    def way_up(self, flow: Flow, steps: list[Step], widths: list[int]) -> tuple[list[Up | None], list[int | None]]:
         """From the top, the upsampler of every level, and the channels that it works on if it does not take the decoder's.
 
-        A step that strides as it is has no sub-bands; there maps are raised as smp's Unet does.
+        None stands for one that comes with its downsampler. A step that strides as it is has no sub-bands: there maps are
+        raised as smp's Unet does.
         """
         ups, raised = [], []
         for step in steps:
@@ -223,7 +224,7 @@ class _Makers:
             channels = raised_channels(flow, step, self.pooling) if UPS[up].needs else None
             for level in range(step.level, step.level + step.halvings):
                 raised.append(channels)
-                ups.append(lone_up(up, channels or widths[level], self.pools.padding_mode))
+                ups.append(lone_up(up, channels or widths[level], self.pools.padding_mode) if UPS[up].needs != "bands" else None)
         return ups, raised
 
     def _main(self, level: int, channels: int, ahead: float) -> Down:
