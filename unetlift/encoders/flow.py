@@ -91,11 +91,15 @@ def first_line(error: Exception) -> str:
 
 
 def on_meta(body: nn.Module) -> nn.Module:
-    """A copy without values: a run of it costs nothing and changes nothing."""
+    """A copy in single precision without values: a run of it costs nothing and changes nothing."""
     with torch.no_grad():
-        empty = {id(t): nn.Parameter(t.to("meta"), t.requires_grad) for t in body.parameters()}
-        empty |= {id(t): t.to("meta") for t in body.buffers()}
+        empty = {id(t): nn.Parameter(_emptied(t), t.requires_grad) for t in body.parameters()}
+        empty |= {id(t): _emptied(t) for t in body.buffers()}
     return deepcopy(body, empty).eval()
+
+
+def _emptied(x: Tensor) -> Tensor:
+    return x.to("meta", torch.float32 if x.is_floating_point() else x.dtype)
 
 
 def _shrinking(body: nn.Module, example: Tensor) -> set[nn.Module]:

@@ -84,7 +84,7 @@ def _step(flow: Flow, level: int) -> Step:
     strided = tuple(node for node in flow.graph.nodes if _halvings(flow, node, level))
     by = {_halvings(flow, node, level) for node in strided}
     if len(by) != 1:
-        how = "both by 2 and by 4" if by else "by nothing that takes a map (N, C, H, W) and gives one"
+        how = "both by 2 and by 4" if by else "by nothing that halves a map (N, C, H, W) of that size"
         raise UsageError(f"{flow.body._get_name()} goes on from stride {2**level} {how}.")
     kept = _ancestors(node for node in flow.features[: level + 1] if node is not None)
     inside, entries = _between(flow, kept, strided)

@@ -7,6 +7,7 @@ from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from unetlift.encoders.flow import SIZE, Flow, first_line, on_meta
+from unetlift.encoders.placing import ADDED
 from unetlift.errors import UsageError
 
 ODD = (67, 97)
@@ -56,8 +57,9 @@ class _Run(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         with self.watch:
             result = super().run_node(n)
-        if self.watch.foreign and not self.fault:
+        if self.watch.foreign and not self.fault and not str(n.target).startswith(ADDED):  # a pool of ours pads as it was told
             self.fault = str(n.target if n.op == "call_module" else n.name)
+        self.watch.foreign = False
         if isinstance(result, Tensor):
             self.shapes[n] = tuple(result.shape)
         return result
@@ -72,8 +74,8 @@ class _Pads(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         name = func.overloadpacket.__name__
-        if self.padding_mode != "zeros":
-            self.foreign |= name == "convolution" and any(args[4])
+        if self.padding_mode != "zeros":  # a convolution of one axis goes over channels
+            self.foreign |= name == "convolution" and args[0].ndim > 3 and any(args[4])
             self.foreign |= name == "avg_pool2d" and len(args) > 3 and any(args[3])
             self.foreign |= name == "constant_pad_nd" and any(end > 0 for end in args[1][:4])
         if self.padding_mode == "circular":

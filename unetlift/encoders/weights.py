@@ -8,6 +8,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from unetlift.encoders.flow import SIZE, on_meta
 from unetlift.errors import UsageError
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
@@ -36,23 +37,41 @@ def load_file(body: nn.Module, path: str) -> None:
                   key=lambda names: len(names.keys() & wanted.keys()))
     missing = [key for key in wanted if key not in renamed and not key.endswith("num_batches_tracked")]
     if missing:
-        raise UsageError(f"{path} is of another architecture than {type(body).__name__}: {_some(missing)} of {len(wanted)} keys miss.")
+        raise UsageError(f"{path} is of another architecture than {body._get_name()}: {_some(missing)} of {len(wanted)} keys miss.")
     wrong = [key for key in wanted if key in renamed and renamed[key].shape != wanted[key].shape]
     if wrong:
         shapes = f"{tuple(renamed[wrong[0]].shape)} instead of {tuple(wanted[wrong[0]].shape)}"
-        raise UsageError(f"{path} is of another architecture than {type(body).__name__}: {wrong[0]} is {shapes}.")
+        raise UsageError(f"{path} is of another architecture than {body._get_name()}: {wrong[0]} is {shapes}.")
     body.load_state_dict({key: renamed[key] for key in wanted if key in renamed}, strict=False)
 
 
 def widen_first(body: nn.Module, channels: int) -> None:
-    """Lets trained weights read other pictures than RGB: the first convolution's are summed, or repeated and scaled."""
+    """Lets trained weights read other pictures than RGB: those that read the picture are summed, or repeated and scaled.
+
+    Raises:
+        UsageError: no convolution reads the picture itself.
+    """
     if channels == 3:
         return
-    first = next(module for module in body.modules() if isinstance(module, nn.Conv2d) and module.in_channels == 3)
-    weight = first.weight.detach()
-    repeated = [weight[:, k % 3] for k in range(channels)] if channels > 1 else [weight.sum(1)]
-    first.weight = nn.Parameter(torch.stack(repeated, 1) * (3 / channels if channels > 1 else 1))
-    first.in_channels = channels
+    readers = _readers(body)
+    if not readers:
+        raise UsageError(f"No convolution of {body._get_name()} reads the picture itself; with weights it takes in_channels 3 alone.")
+    for reader in readers:
+        weight = reader.weight.detach()
+        repeated = [weight[:, k % 3] for k in range(channels)] if channels > 1 else [weight.sum(1)]
+        reader.weight = nn.Parameter(torch.stack(repeated, 1) * (3 / channels if channels > 1 else 1))
+        reader.in_channels = channels
+
+
+def _readers(body: nn.Module) -> list[nn.Conv2d]:
+    """The convolutions that are given the picture as it is; parallel branches make them several."""
+    stand_in, picture, names = on_meta(body), torch.empty(1, 3, *SIZE, device="meta"), []
+    for name, module in stand_in.named_modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_pre_hook(lambda _, args, name=name: names.append(name) if args[0] is picture else None)
+    with torch.no_grad():
+        stand_in(picture)
+    return [body.get_submodule(name) for name in names]
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from timm.layers import Conv2dSame
+from timm.layers import Conv2dSame, ScaledStdConv2d, ScaledStdConv2dSame, StdConv2d, StdConv2dSame
 from torch import nn
 from torch.nn import functional as F
 
@@ -10,6 +10,8 @@ from unetlift.convs import pad
 from unetlift.types import Features
 
 WINDOWED = nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d
+CONVS_SAME = Conv2dSame, StdConv2dSame, ScaledStdConv2dSame
+"""Convolutions that pad as TensorFlow does, by the size of what they read."""
 
 
 class Window(NamedTuple):
@@ -56,7 +58,7 @@ def window_of(module: nn.Module) -> Window | None:
         return None
     before, after = padding
     size = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
-    if isinstance(module, Conv2dSame):
+    if isinstance(module, CONVS_SAME) and getattr(module, "same_pad", True):
         before = tuple(max(0, s - stride[0]) // 2 for s in size)
         after = tuple(s - 1 - b for s, b in zip(size, before, strict=True))
     if getattr(module, "ceil_mode", False):
@@ -75,10 +77,13 @@ def set_window(module: nn.Module, window: Window, padding_mode: str) -> None:
         window: the new one, of the same size.
         padding_mode: how the map goes on beyond its border; with `zeros` a pool goes on as the original does.
     """
-    module.__class__ = next(ours for kind, ours in OURS.items() if isinstance(module, kind))
+    if type(module) not in OURS.values():
+        module.__class__ = next(ours for kind, ours in OURS.items() if isinstance(module, kind))
     module.pads = (window.before[1], window.after[1], window.before[0], window.after[0])
     module.border = window.border if padding_mode == "zeros" else padding_mode
     module.stride = (window.stride, window.stride)
+    if isinstance(module, _Standardised):
+        module.padding, module.same_pad = (0, 0), False
 
 
 class WindowedConv2d(nn.Conv2d):
@@ -93,6 +98,33 @@ class WindowedConv2d(nn.Conv2d):
         inside = self.border == "zeros" and left == right and top == bottom  # which saves the padded copy
         x = x if inside else pad(x, self.pads, self.border)
         return F.conv2d(x, self.weight, self.bias, self.stride, (top, left) if inside else 0, self.dilation, self.groups)
+
+
+class _Standardised:
+    """The same for convolutions that compute their weights from their parameters each time, and obey their padding."""
+
+    pads: tuple[int, int, int, int]
+    border: str
+
+    def forward(self, x: Features) -> Features:
+        """(N, C, H, W) to (N, C_out, H', W')."""
+        return super().forward(pad(x, self.pads, self.border))
+
+
+class WindowedStdConv2d(_Standardised, StdConv2d):
+    """See `_Standardised`."""
+
+
+class WindowedStdConv2dSame(_Standardised, StdConv2dSame):
+    """See `_Standardised`."""
+
+
+class WindowedScaledStdConv2d(_Standardised, ScaledStdConv2d):
+    """See `_Standardised`."""
+
+
+class WindowedScaledStdConv2dSame(_Standardised, ScaledStdConv2dSame):
+    """See `_Standardised`."""
 
 
 class WindowedMaxPool2d(nn.MaxPool2d):
@@ -123,7 +155,13 @@ class WindowedAvgPool2d(nn.AvgPool2d):
         return F.avg_pool2d(pad(x, self.pads, self.border), self.kernel_size, self.stride)
 
 
-OURS = dict(zip(WINDOWED, (WindowedConv2d, WindowedMaxPool2d, WindowedAvgPool2d), strict=True))
+STANDARDISED = {
+    StdConv2d: WindowedStdConv2d,
+    StdConv2dSame: WindowedStdConv2dSame,
+    ScaledStdConv2d: WindowedScaledStdConv2d,
+    ScaledStdConv2dSame: WindowedScaledStdConv2dSame,
+}
+OURS = STANDARDISED | dict(zip(WINDOWED, (WindowedConv2d, WindowedMaxPool2d, WindowedAvgPool2d), strict=True))
 
 
 def _pair(value: object) -> tuple:
@@ -135,7 +173,7 @@ def _own_padding(module: nn.Module) -> tuple[tuple[int, ...], tuple[int, ...]] |
     if type(module) in (nn.MaxPool2d, nn.AvgPool2d, WindowedMaxPool2d, WindowedAvgPool2d):
         other = getattr(module, "divisor_override", None) or getattr(module, "return_indices", False)
         return None if other else (_pair(module.padding),) * 2
-    if type(module) in (nn.Conv2d, Conv2dSame):
+    if type(module) in (nn.Conv2d, Conv2dSame, *STANDARDISED):
         return (_pair(module.padding),) * 2 if not isinstance(module.padding, str) and module.padding_mode == "zeros" else None
     if isinstance(module, nn.Conv2d) and [type(child) for child in module.children()] == [nn.ZeroPad2d]:
         left, right, top, bottom = next(module.children()).padding
