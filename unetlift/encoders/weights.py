@@ -1,6 +1,7 @@
 """Pretrained weights from a local file: safetensors, or PyTorch's format without anything but tensors in it."""
 
 import pickle
+import warnings
 from pathlib import Path
 
 import safetensors
@@ -78,7 +79,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about foreign pickles, of which the sentences below say all
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UsageError(f"encoder_weights {path} is missing; give a .safetensors or .pth file, a name, or none.") from error
     except pickle.UnpicklingError as error:
