@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
+import torch
 from conftest import ROOT, write_split
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -35,9 +37,10 @@ def test_console_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     for seed, (split, count) in enumerate({"train": 8, "val": 2, "test": 2}.items()):
         write_split(tmp_path / "cells" / split, count, seed)
+    torch.save(timm.create_model("tf_efficientnet_lite0").state_dict(), tmp_path / "lite0.pth")
     pages = [ROOT / "docs" / name for name in ("training.md", "stability.md", "anchoring.md")]
     commands = [line for page in pages for block in _blocks(page, "console") for line in block.splitlines()]
-    assert len(commands) == 8
+    assert len(commands) == 10
     for line in commands:
         prompt, program, *arguments = shlex.split(line)
         assert (prompt, program) == ("$", "unetlift")

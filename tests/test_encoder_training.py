@@ -172,7 +172,7 @@ def test_settings_that_contradict_each_other_are_refused(values: dict, sentence:
 
 
 def test_an_encoder_does_not_learn_backwards() -> None:
-    with pytest.raises(UsageError, match="encoder_rate is -0.1; it is a number from 0 on"):
+    with pytest.raises(UsageError, match=r"encoder_rate is -0\.1; it is a number from 0 on"):
         TrainConfig("data", "out", encoder_rate=-0.1)
 
 
