@@ -197,7 +197,7 @@ def test_evaluate_counts_what_a_hand_would(tmp_path: Path, cells: Path, model_fo
 
 
 FAULTS = {
-    "an unknown command": (["fly"], 2, "'fly' is unknown; it is one of train, predict"),
+    "an unknown command": (["fly"], 2, "'fly' is unknown; it is one of train, convert"),
     "an unknown pool": (["train", "--data", "{cells}", "--out", "{out}", "--down", "maxx"], 2, "'maxx' is unknown; it is one of max, avg"),
     "an impossible pair": (["train", "--data", "{cells}", "--out", "{out}", "--down=max", "--up=lift"], 2, "max cannot serve"),
     "a missing data set": (["train", "--data", "{out}", "--out", "{out}2"], 3, "is no folder"),
