@@ -32,6 +32,7 @@ from unetlift.stability import measure
 
 VARIANTS: dict[str, dict[str, str]] = {
     "stride": {},
+    "stride@adaptive": {"phase": "adaptive"},
     "blur-3": {"down": "blur-3"},
     "blur-3, stem kept": {"down": "blur-3", "stem": "keep"},
     "blur-3@adaptive": {"down": "blur-3", "phase": "adaptive"},

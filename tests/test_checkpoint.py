@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
 
 import unetlift
 from unetlift import checkpoint
@@ -22,6 +23,20 @@ def test_a_saved_network_answers_the_same_to_the_bit(tmp_path: Path, variant: tu
     again = unetlift.from_pretrained(tmp_path / "m")
     assert again.config == model.config
     assert torch.equal(model(x), again(x))
+
+
+def test_a_folder_without_a_kind_is_from_before_there_were_two(model_folder: Path) -> None:
+    before = unetlift.from_pretrained(model_folder)
+    config = json.loads((model_folder / "config.json").read_text())
+    assert config.pop("kind") == "unet"
+    (model_folder / "config.json").write_text(json.dumps(config))
+    again, x = unetlift.from_pretrained(model_folder), torch.randn(1, 3, 20, 24)
+    assert torch.equal(before(x), again(x))
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "checkpoints").iterdir()), ids=lambda folder: folder.name)
+def test_every_shipped_folder_loads(folder: Path) -> None:
+    assert unetlift.from_pretrained(folder).config.variant == folder.name
 
 
 def test_what_classes_mean_is_kept(tmp_path: Path) -> None:
@@ -78,6 +93,10 @@ def _unknown_key(folder: Path) -> None:
     _change(folder, lambda config: config["network"].update(colour="red"))
 
 
+def _unknown_kind(folder: Path) -> None:
+    _change(folder, lambda config: config.update(kind="os.system"))
+
+
 def _wrong_value(folder: Path) -> None:
     _change(folder, lambda config: config["network"].update(depth="deep"))
 
@@ -95,6 +114,7 @@ FAULTS = {
     _foreign_config: r"config\.json was not written by unetlift",
     _no_json: r"config\.json is no JSON file",
     _unknown_key: r"config\.json does not describe a network: .*unknown key 'colour'",
+    _unknown_kind: r"config\.json does not describe a network: kind 'os\.system' is unknown; it is one of unet, converted",
     _wrong_value: r"config\.json does not describe a network: depth is 'deep'",
 }
 
