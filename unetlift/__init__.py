@@ -20,6 +20,7 @@ _HOMES = {
     "antialias_report": "antialias",
     "deform_roi_pool": "convs",
     "from_pretrained": "model",
+    "from_smp": "convert",
     "lift_pair": "pools",
     "parameter_groups": "convs",
     "pool_pair": "pools",

@@ -136,7 +136,7 @@ class Nothing:
 
 
 def models(config: Nothing) -> int:
-    """List what a network can be made of: each downsampler with its upsamplers, phases, convolutions, activations."""
+    """List what a network can be made of: each downsampler with its upsamplers, phases, convolutions, activations, encoders."""
     from unetlift.convs import ACTIVATIONS, CONVS, PADDING_MODES
     from unetlift.pools import DOWNS, PHASES, ups_for
 
@@ -144,6 +144,7 @@ def models(config: Nothing) -> int:
         print(f"{down:<12} + {', '.join(ups_for(down))}")
     for flag, names in (("phase", PHASES), ("conv", CONVS), ("activation", ACTIVATIONS), ("padding-mode", PADDING_MODES)):
         print(f"--{flag:<14} {', '.join(names)}")
+    print(f"--{'encoder':<14} plain, any name of segmentation-models-pytorch, or tu- and any name of timm (docs/encoders.md)")
     return 0
 
 

@@ -26,11 +26,15 @@ class UNet(Freezable):
     """A U-Net with a chosen pair of pools on every level; any height and width goes in and comes out.
 
     Args:
+        encoder_weights: what an encoder of smp or timm begins with: a name that is downloaded, such as `imagenet`, a
+            local .safetensors or .pth file, or None for random weights. A model folder does not name them.
         **network: the fields of `NetworkConfig`, for example
-            `UNet(depth=4, width=16, down="lift", up="lift", phase="adaptive", padding_mode="circular", classes=11)`.
+            `UNet(depth=4, width=16, down="lift", up="lift", phase="adaptive", padding_mode="circular", classes=11)` or
+            `UNet(encoder="resnet34", encoder_weights="imagenet", depth=5, down="blur-3", up="bilinear", classes=11)`.
 
     Raises:
-        UsageError: a name or number is unknown, or down cannot serve up.
+        UsageError: a name or number is unknown, down cannot serve up, the encoder cannot take them, or the weights
+            cannot be had or do not fit.
     """
 
     def __init__(self, encoder_weights: str | None = None, **network: Any):
