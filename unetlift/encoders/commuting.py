@@ -6,11 +6,12 @@ from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from unetlift.encoders.flow import SIZE, Flow, first_line, on_meta
+from unetlift.encoders.window import WINDOWED, window_of
 
 OTHER_SIZE = (256, 320)
 """Of a second run: what differs between the two runs is space, whichever axis it is on."""
@@ -36,7 +37,7 @@ class _Watch(TorchDispatchMode):
 
     def __init__(self, picture: Tensor):
         super().__init__()
-        self.moving, self.alive, self.seen = {id(picture)}, [picture], []
+        self.moving, self.alive, self.seen, self.known = {id(picture)}, [picture], [], 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -46,6 +47,8 @@ class _Watch(TorchDispatchMode):
             made = [x for x in tree_leaves(result) if isinstance(x, Tensor)]
             self.moving |= {id(x) for x in made}
             self.alive += made  # so that no two have the same id
+            if self.known:
+                return result
             still = [x for x in given if id(x) not in self.moving]
             self.seen.append(Seen(func.overloadpacket.__name__, _shapes(moving), _shapes(still), _shapes(made)))
         return result
@@ -54,9 +57,16 @@ class _Watch(TorchDispatchMode):
 class _Watched(fx.Interpreter):
     """Runs a graph and keeps what each of its nodes does."""
 
-    def __init__(self, body: torch.nn.Module, graph: fx.Graph, picture: Tensor):
+    def __init__(self, body: nn.Module, graph: fx.Graph, picture: Tensor):
         super().__init__(body, graph=graph)
         self.watch, self.done = _Watch(picture), {}
+        for module in body.modules():
+            if _keeps_size(module):  # how it pads is known, in however many operations
+                module.register_forward_pre_hook(lambda *_: self._within(1))
+                module.register_forward_hook(lambda *_: self._within(-1))
+
+    def _within(self, more: int) -> None:
+        self.watch.known += more
 
     def run_node(self, n: fx.Node) -> Any:
         self.watch.seen = []
@@ -64,6 +74,11 @@ class _Watched(fx.Interpreter):
             result = super().run_node(n)
         self.done[n] = self.watch.seen
         return result
+
+
+def _keeps_size(module: nn.Module) -> bool:
+    window = window_of(module) if isinstance(module, WINDOWED) else None
+    return window is not None and window.stride == 1 and all(b + a + 1 == s for s, b, a in zip(*window[:3], strict=True))
 
 
 def stays_behind(flow: Flow, but: Iterable[fx.Node]) -> str | None:
@@ -76,10 +91,10 @@ def stays_behind(flow: Flow, but: Iterable[fx.Node]) -> str | None:
         flow: the encoder.
         but: its downsamplings.
     """
-    body, runs = on_meta(flow.body), []
+    runs = []
     for size in (SIZE, OTHER_SIZE):
         picture = torch.empty(1, flow.in_channels, *size, device="meta")
-        run = _Watched(body, flow.graph, picture)
+        run = _Watched(on_meta(flow.body), flow.graph, picture)
         try:
             run.run(picture)
         except Exception as error:  # whatever a stranger's code may raise
@@ -104,7 +119,7 @@ def _fault(first: list[Seen], second: list[Seen]) -> str | None:
             return "knows where in the picture it is (it has positions)"
         if one.name in ORDERED:
             return f"reads its map in an order ({one.name})"
-        if one.name in RESAMPLES or (one.name in STRIDES and after != before):
+        if one.name in RESAMPLES or (one.name in STRIDES and after not in (before, 1)):
             return "strides, resamples or loses its border within itself"
         if one.name in REGROUPS and after != before:
             return "takes its map apart (windows, or every other pixel)"

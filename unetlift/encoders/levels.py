@@ -151,18 +151,18 @@ def _linear_in(flow: Flow, strided: tuple[fx.Node, ...]) -> set[fx.Node]:
 
 def _end(flow: Flow, node: fx.Node, dense: set[fx.Node]) -> tuple[fx.Node, bool]:
     """Where the downsampler of one strided operator stands: at which node, and whether before it."""
-    operator = node
+    operator, joined = node, False
     while node in dense and len(node.users) == 1 and node not in flow.features:
         (user,) = node.users
         if user in dense:
-            node = user
+            node, joined = user, joined or len(user.all_input_nodes) > 1
         elif flow.level(user) is not None and _is_activation(flow, user):
             return user, False
         else:
             break
-    if isinstance(flow.module(operator), nn.Conv2d) and window_of(flow.module(operator)).pointwise:
-        return operator, True
-    return (node if isinstance(flow.module(operator), nn.Conv2d) else operator), False
+    if not isinstance(flow.module(operator), nn.Conv2d):
+        return operator, False
+    return (operator, True) if window_of(flow.module(operator)).pointwise and not joined else (node, False)
 
 
 def _is_linear(flow: Flow, node: fx.Node) -> bool:

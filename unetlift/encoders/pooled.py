@@ -72,7 +72,7 @@ def rebuild(flow: Flow, steps: list[Step], pooling: Pooling) -> PooledEncoder:
     flow.graph.erase_node(output)
     flow.graph.output((features, traces))
     flow.graph.lint()
-    prove(flow, features, pooling.padding_mode, (SIZE, ODD) if pooling.rounds_up else (SIZE,))
+    prove(flow, features, traces, pooling.padding_mode, (SIZE, ODD) if pooling.rounds_up else (SIZE,))
     return PooledEncoder(fx.GraphModule(flow.body, flow.graph), skips)
 
 

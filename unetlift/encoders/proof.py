@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from unetlift.encoders.flow import SIZE, Flow, first_line, on_meta
 from unetlift.encoders.placing import ADDED
 from unetlift.errors import UsageError
+from unetlift.pools import Trace
 
 ODD = (67, 97)
 """A picture that no step divides."""
@@ -16,12 +17,13 @@ ODD = (67, 97)
 PADS = {"reflection_pad2d", "replication_pad2d"}
 
 
-def prove(flow: Flow, features: list[fx.Node | None], padding_mode: str, sizes: tuple[tuple[int, int], ...] = (SIZE, ODD)) -> None:
+def prove(flow: Flow, features: list[fx.Node | None], traces: list[fx.Node], padding_mode: str, sizes: tuple[tuple[int, int], ...]) -> None:
     """Runs the graph of a rebuilt encoder once for each of some sizes, of which the first is `SIZE`.
 
     Args:
         flow: as the encoder was, with the graph as it is now.
         features: the nodes of its features now.
+        traces: those of its traces.
         padding_mode: that everything in it has to obey.
         sizes: of pictures.
 
@@ -43,6 +45,10 @@ def prove(flow: Flow, features: list[fx.Node | None], padding_mode: str, sizes: 
             raise UsageError(f"{name} takes padding_mode 'zeros' alone: {run.fault} pads by a rule of its own.")
         if size == SIZE and found != wanted:
             raise UsageError(f"{name} cannot be pooled so: its features are of the sizes {found} instead of {wanted}.")
+        halves = [tuple((length + 1) // 2 for length in run.traces[node].size) for node in traces]
+        below = [{found[k + 1], *(tuple(band.shape[2:]) for band in run.traces[node].bands or ())} for k, node in enumerate(traces)]
+        if any(shapes - {None, half} for shapes, half in zip(below, halves, strict=True)):
+            raise UsageError(f"{name} cannot be pooled so: of {size[0]} x {size[1]} it rounds or pads a level in its own way.")
 
 
 class _Run(fx.Interpreter):
@@ -52,6 +58,7 @@ class _Run(fx.Interpreter):
         super().__init__(body, graph=graph)
         self.watch = _Pads(padding_mode)
         self.shapes: dict[fx.Node, tuple[int, ...]] = {}
+        self.traces: dict[fx.Node, Trace] = {}
         self.fault = ""
 
     def run_node(self, n: fx.Node) -> Any:
@@ -62,6 +69,8 @@ class _Run(fx.Interpreter):
         self.watch.foreign = False
         if isinstance(result, Tensor):
             self.shapes[n] = tuple(result.shape)
+        if isinstance(result, Trace):
+            self.traces[n] = result
         return result
 
 
