@@ -45,10 +45,16 @@ def prove(flow: Flow, features: list[fx.Node | None], traces: list[fx.Node], pad
             raise UsageError(f"{name} takes padding_mode 'zeros' alone: {run.fault} pads by a rule of its own.")
         if size == SIZE and found != wanted:
             raise UsageError(f"{name} cannot be pooled so: its features are of the sizes {found} instead of {wanted}.")
-        halves = [tuple((length + 1) // 2 for length in run.traces[node].size) for node in traces]
-        below = [{found[k + 1], *(tuple(band.shape[2:]) for band in run.traces[node].bands or ())} for k, node in enumerate(traces)]
-        if any(shapes - {None, half} for shapes, half in zip(below, halves, strict=True)):
+        given = [run.traces[node] for node in traces]
+        below = [*(tuple(trace.size) for trace in given[1:]), found[len(traces)]]  # what each upsampler is given
+        if any(not _fits(trace, given_size, found[k + 1]) for k, (trace, given_size) in enumerate(zip(given, below, strict=True))):
             raise UsageError(f"{name} cannot be pooled so: of {size[0]} x {size[1]} it rounds or pads a level in its own way.")
+
+
+def _fits(trace: Trace, below: tuple[int, ...], feature: tuple[int, ...] | None) -> bool:
+    """Whether the map that comes from below has its sub-bands' and its skip's size, and fills the map that was halved."""
+    others = {tuple(band.shape[2:]) for band in trace.bands or ()} | ({feature} if feature is not None else set())
+    return others <= {below} and all(2 * half >= length for half, length in zip(below, trace.size, strict=True))
 
 
 class _Run(fx.Interpreter):
