@@ -52,7 +52,7 @@ def test_under_the_names_of_its_network(own: torch.nn.Module, tmp_path: Path, pr
     assert all(torch.equal(value, own.state_dict()[key]) for key, value in body.state_dict().items())
 
 
-@pytest.mark.parametrize("channels", [1, 2, 4, 12])
+@pytest.mark.parametrize("channels", [1, pytest.param(2, marks=pytest.mark.slow), 4, pytest.param(12, marks=pytest.mark.slow)])
 def test_other_pictures_are_read_as_smp_would(own: torch.nn.Module, file: str, channels: int) -> None:
     torch.manual_seed(3)
     wanted = smp.encoders.get_encoder(SMALL, weights=None).eval()

@@ -137,7 +137,7 @@ def test_the_same_for_every_family(name: str) -> None:
     assert_dense_law(name)
 
 
-@pytest.mark.parametrize("down", ["lift", "max"])
+@pytest.mark.parametrize("down", ["lift", pytest.param("max", marks=slow)])
 def test_the_encoders_own_keys_stay(down: str) -> None:
     own = smp.encoders.get_encoder(SMALL, weights=None).state_dict()
     encoder = encoder_of(SMALL, down, "lift" if down == "lift" else "nearest", phase="learned")
@@ -156,7 +156,7 @@ def test_stages_that_a_smaller_depth_does_not_reach_are_dropped() -> None:
 
 
 def test_a_trace_has_the_size_of_the_map_that_was_halved() -> None:
-    for variant in ("stride+nearest", "lift+lift@adaptive"):
+    for variant in ("stride+nearest", "lift+lift"):
         features, traces = network("tu-convnext_atto", variant).encoder(torch.randn(1, 3, 67, 45))
         sizes = [tuple(trace.size) for trace in traces]
         assert [sizes[0], *sizes[2:]] == [(67, 45), (17, 12), (9, 6), (5, 3)]
@@ -222,7 +222,7 @@ def idle_parameters(name: str, variant: str, depth: int) -> list[str]:
     return [key for key, parameter in model.named_parameters() if parameter.grad is None]
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("depth", [1, pytest.param(2, marks=slow), 3, pytest.param(4, marks=slow), 5])
 def test_every_parameter_gets_a_gradient_at_every_depth(depth: int) -> None:
     assert idle_parameters(SMALL, "lift+lift@learned", depth) == []
 
