@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 # Before anything imports them.
-TYPED = ["unetlift.pools", "unetlift.convs", "unetlift.encoders", "unetlift.model", "unetlift.shifts"]
+TYPED = ["unetlift.pools", "unetlift.convs", "unetlift.encoders", "unetlift.convert", "unetlift.model", "unetlift.shifts"]
 jaxtyping.install_import_hook(TYPED, "beartype.beartype")
 
 ROOT = Path(__file__).parent.parent
