@@ -16,6 +16,8 @@ from unetlift.encoders.window import Window, set_window, window_of
 from unetlift.errors import UsageError
 from unetlift.pools import LiftOptions
 
+slow = pytest.mark.slow
+
 
 class Residual(nn.Module):
     """A strided convolution, an activation, a convolution; a strided 1x1 shortcut; their sum."""
@@ -226,7 +228,7 @@ def test_what_stays_behind_is_seen(part: nn.Module, reason: str | None) -> None:
     assert found is None if reason is None else reason in found
 
 
-@pytest.mark.parametrize("name", ["mit_b0", *(pytest.param(f"tu-{n}", marks=pytest.mark.slow) for n in ("mobilevit_xxs", "edgenext_xx_small"))])
+@pytest.mark.parametrize("name", ["mit_b0", *(pytest.param(name, marks=slow) for name in ("tu-mobilevit_xxs", "tu-edgenext_xx_small"))])
 def test_encoders_that_do_not_move_with_the_picture_take_the_phase_fixed_alone(name: str) -> None:
     with pytest.raises(UsageError, match=r"takes the phase fixed alone, since it does not follow every shift: .*(strides|windows|pos)"):
         network(name, "lift+lift@adaptive", padding_mode="circular")

@@ -19,6 +19,7 @@ OTHER_SIZE = (256, 320)
 REGROUPS = {"view", "_unsafe_view", "unfold", "as_strided", "slice", "select", "pixel_unshuffle", "pixel_shuffle", "im2col"}
 STRIDES = {"convolution", "avg_pool1d", "avg_pool2d", "max_pool2d_with_indices"}
 RESAMPLES = {"_adaptive_avg_pool2d", "adaptive_max_pool2d", "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d"}
+PADS = {"constant_pad_nd", "reflection_pad2d", "replication_pad2d"}
 ORDERED = {"roll", "flip", "cumsum", "index"}
 
 
@@ -121,6 +122,8 @@ def _fault(first: list[Seen], second: list[Seen]) -> str | None:
             return f"reads its map in an order ({one.name})"
         if one.name in RESAMPLES or (one.name in STRIDES and after not in (before, 1)):
             return "strides, resamples or loses its border within itself"
+        if one.name in PADS and after != before:
+            return "pads its map by a rule of its own"
         if one.name in REGROUPS and after != before:
             return "takes its map apart (windows, or every other pixel)"
     return None

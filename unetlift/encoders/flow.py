@@ -111,11 +111,11 @@ def _shrinking(body: nn.Module, example: Tensor) -> set[nn.Module]:
     found: set[nn.Module] = set()
 
     def leave(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
-        given = [extent for x in tree_leaves((args, kwargs)) for extent in _extents(x)]
+        given = [extent for x in tree_leaves((args, kwargs)) for extent in extents(x)]
         halves = {_part(extent, k) for extent in given for k in (2, 4)}
-        several = isinstance(output, tuple | list) and any(map(_extents, output))
-        below = not _extents(output) and any(child in found for child in module.modules() if child is not module)
-        if given and (_extents(output) & halves or several or below):
+        several = isinstance(output, tuple | list) and any(map(extents, output))
+        below = not extents(output) and any(child in found for child in module.modules() if child is not module)
+        if given and (extents(output) & halves or several or below):
             found.add(module)
 
     handles = [module.register_forward_hook(leave, with_kwargs=True) for module in body.modules()]
@@ -126,7 +126,7 @@ def _shrinking(body: nn.Module, example: Tensor) -> set[nn.Module]:
     return found
 
 
-def _extents(x: Any) -> set[tuple[int, int]]:
+def extents(x: Any) -> set[tuple[int, int]]:
     """Height and width, whichever axis has the channels."""
     return {tuple(x.shape[2:]), tuple(x.shape[1:3])} if isinstance(x, Tensor) and x.ndim == 4 else set()
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from unetlift.encoders.flow import SIZE, Flow, first_line, on_meta
+from unetlift.encoders.flow import LEVELS, SIZE, Flow, extents, first_line, on_meta
 from unetlift.encoders.placing import ADDED
 from unetlift.errors import UsageError
 from unetlift.pools import Trace
@@ -92,7 +92,7 @@ class _Pads(TorchDispatchMode):
         if self.padding_mode != "zeros":  # a convolution of one axis goes over channels
             self.foreign |= name == "convolution" and args[0].ndim > 3 and any(args[4])
             self.foreign |= name == "avg_pool2d" and len(args) > 3 and any(args[3])
-            self.foreign |= name == "constant_pad_nd" and any(end > 0 for end in args[1][:4])
+            self.foreign |= name == "constant_pad_nd" and any(end > 0 for end in args[1][:4]) and bool(extents(args[0]) & LEVELS.keys())
         if self.padding_mode == "circular":
             self.foreign |= name in PADS or (name == "max_pool2d_with_indices" and len(args) > 3 and any(args[3]))
         return func(*args, **(kwargs or {}))
