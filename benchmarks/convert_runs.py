@@ -24,7 +24,6 @@ from unetlift.predict import Predictor
 ROOT = Path(__file__).parent.parent
 RUNS, DATA = Path("runs") / "convert", Path("data") / "dsb2018"
 ENCODER, PICTURES, MAX_SHIFT = "tu-tf_efficientnet_lite0", 20, 4
-NORMALISATION = ["--mean", "0.5", "--std", "0.5"]
 TRAINING = ["--epochs", "12", "--batch-size", "8", "--crop", "128", "--learning-rate", "0.001", "--seed", "0"]
 TUNING = ["--epochs", "3", "--batch-size", "8", "--crop", "128", "--learning-rate", "0.0003", "--seed", "0"]
 TUNED: dict[str, dict[str, str]] = {
@@ -46,7 +45,7 @@ def train(weights: Path) -> None:
     network = smp.Unet(ENCODER, encoder_weights=None, classes=2)
     load_file(network.encoder, str(weights))
     network.save_pretrained(RUNS / "smp")
-    run("convert", "--from", str(RUNS / "smp"), "--to", str(RUNS / "start"), *NORMALISATION)
+    run("convert", "--from", str(RUNS / "smp"), "--to", str(RUNS / "start"))
     run("train", "--data", str(DATA), "--from", str(RUNS / "start"), "--out", str(RUNS / "trained"), *TRAINING)
 
 

@@ -375,6 +375,15 @@ def test_a_folder_of_smp_becomes_a_model_folder_that_every_command_takes(smp_fol
     assert report["subjects"][0]["reports"]["roll"]["worst"] > 90  # in float32
 
 
+def test_one_number_normalises_every_channel_and_another_count_is_refused(smp_folder: Path, tmp_path: Path, capsys) -> None:
+    assert run("convert", "--from", smp_folder, "--to", tmp_path / "one", "--mean", "0", "--std", "0.25") == 0
+    _, info = load(tmp_path / "one")
+    assert (info.mean, info.std) == (0.0, 0.25)
+    assert run("convert", "--from", smp_folder, "--to", tmp_path / "two", "--mean", "0.5", "--mean", "0.4") == 2
+    assert "2 numbers for 3 channels" in capsys.readouterr().err
+    assert not (tmp_path / "two").exists()
+
+
 @pytest.mark.slow
 def test_a_converted_network_compiles_and_exports(smp_folder: Path, tmp_path: Path) -> None:
     code = f"""

@@ -93,7 +93,7 @@ class ConvertConfig:
         from_: the folder that smp's save_pretrained has written.
         to: an empty or new folder for the converted network.
         pools: what it is given.
-        mean: of the pictures it was trained on, scaled to 0..1: give the flag once a channel; without it, its encoder's usual one.
+        mean: of the pictures it was trained on, scaled to 0..1: once, or once a channel; without it, its encoder's usual one.
         std: likewise.
     """
 

@@ -28,8 +28,8 @@ def convert_folder(
         source: of smp.
         target: a new or empty folder.
         pools: what the network is given.
-        mean: of each channel of pictures scaled to 0..1, as the network was trained; without it, what its encoder's own
-            weights expect, which for most is ImageNet's.
+        mean: of pictures scaled to 0..1, as the network was trained, for each channel or for all; without it, what its
+            encoder's own weights expect, which for most is ImageNet's.
         std: likewise.
 
     Returns:
@@ -45,7 +45,9 @@ def convert_folder(
     model = convert(read_smp(source), pools)
     config = model.config
     usual = preprocessing(config.encoder, WEIGHTS, config.in_channels)
-    info = replace(checkpoint.numbered(max(2, config.classes)), mean=mean or usual[0], std=std or usual[1])
+    given = [values[0] if len(values) == 1 else values for values in (mean, std)]  # one number is every channel's
+    chosen = [value if value != () else own for value, own in zip(given, usual, strict=True)]
+    info = replace(checkpoint.numbered(max(2, config.classes)), mean=chosen[0], std=chosen[1])
     card = (
         f"# {config.variant}\n\nAn smp.{config.architecture} with {config.encoder}, converted by unetlift: its weights are those of the "
         f"original, trained without these pools, so that it wants fine-tuning (`unetlift train --from`).\n\n"
