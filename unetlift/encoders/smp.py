@@ -1,7 +1,6 @@
 """The encoders of segmentation-models-pytorch and timm, as they are; the only room that knows their insides."""
 
 import warnings
-from contextlib import suppress
 from difflib import get_close_matches
 from functools import cache
 
@@ -94,18 +93,13 @@ def make_encoder(name: str, in_channels: int, weights: str | None) -> nn.Module:
 
 
 def _built(name: str, in_channels: int, weights: str | bool | None) -> nn.Module:
-    """What smp makes of a name; of any picture's size, where timm can be asked for that."""
+    """What smp makes of a name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # docs/encoders.md says which names are deprecated
         encoder = smp.encoders.get_encoder(name, in_channels, DEPTH, weights)
-        if not isinstance(encoder, TimmUniversalEncoder):
-            return encoder
-        if isinstance(encoder.model, FeatureHookNet):
-            raise UsageError(f"encoder {name!r} gives its features through hooks, which no graph shows.")
-        if any(getattr(module, "strict_img_size", False) for module in encoder.modules()):
-            with suppress(TypeError):  # of those that cannot be asked; they will refuse the sizes themselves
-                return smp.encoders.get_encoder(name, in_channels, DEPTH, weights, strict_img_size=False)
-        return encoder
+    if isinstance(encoder, TimmUniversalEncoder) and isinstance(encoder.model, FeatureHookNet):
+        raise UsageError(f"encoder {name!r} gives its features through hooks, which no graph shows.")
+    return encoder
 
 
 def preprocessing(name: str, weights: str, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
