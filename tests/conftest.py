@@ -1,5 +1,6 @@
 """Shapes are asserted while testing; small data sets are made here."""
 
+import os
 from pathlib import Path
 
 import jaxtyping
@@ -14,6 +15,10 @@ TYPED = ["unetlift.pools", "unetlift.convs", "unetlift.encoders", "unetlift.conv
 jaxtyping.install_import_hook(TYPED, "beartype.beartype")
 
 ROOT = Path(__file__).parent.parent
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as the tests ask for, one thread each
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
+    torch.set_num_threads(1)
 
 
 def draw_cells(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
