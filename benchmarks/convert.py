@@ -3,15 +3,14 @@
     python benchmarks/convert.py --model FOLDER --data DIR --json benchmarks/convert.json --markdown benchmarks/convert.md
 
 FOLDER is what smp's save_pretrained wrote, or a model folder trained with `--down stride` and an encoder of smp; DIR is
-a data set. Every variant has the original's weights; with `renewed` its BatchNorm statistics are taken anew from
-training pictures, which needs no gradient.
+a data set. Every variant has the original's weights and statistics.
 """
 
 import argparse
 import json
 import math
 import platform
-from collections.abc import Iterable
+import sys
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -49,8 +48,7 @@ fine-tuned: blurs shift the statistics of what follows, and trained weights want
 
 *Agreement*: share of pixels with the original's class. *PSNR*: of the class probabilities with the original's, R = 1.
 *Crop* and *roll*: shift PSNR of the probabilities, mean / worst over pictures and shifts of 1 to {max_shift} pixels along
-a row, a column and the diagonal; crop leaves out {margin} pixels along the frame. *Renewed*: BatchNorm statistics taken
-anew from {renewing} training pictures.
+a row, a column and the diagonal; crop leaves out {margin} pixels along the frame.
 """
 
 
@@ -74,21 +72,6 @@ def variant(model: nn.Module, settings: dict[str, str]) -> nn.Module:
     if unexpected or any(".pools." not in key and not key.startswith("ups.") for key in missing):
         raise SystemExit(f"{config.variant} does not hold the weights of {settings}: {[*unexpected, *missing][:3]}")
     return other.eval()
-
-
-@torch.no_grad()
-def renew(predictor: Predictor, pictures: Iterable[Tensor]) -> None:
-    """Takes the running statistics anew, as plain means over the pictures."""
-    norms = [module for module in predictor.model.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-    predictor.model.eval()
-    for norm in norms:  # these alone, so that no dropout acts
-        norm.train()
-    for x in pictures:
-        predictor.model(x)
-    predictor.model.eval()
 
 
 @torch.no_grad()
@@ -119,27 +102,22 @@ def prepared(predictor: Predictor, folder: Path, split: str, count: int) -> list
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measures every variant, as it is and with renewed statistics."""
+    """Measures every variant."""
     model, info = original(arguments.model)
     first = Predictor(model, info, model.config.in_channels, "cpu", "float32")
     pictures = prepared(first, arguments.data, "test", arguments.pictures)
-    seen = prepared(first, arguments.data, "train", arguments.renewing)
     rows: dict[str, Any] = {}
     for name, settings in VARIANTS.items():
         torch.manual_seed(0)
         predictor = Predictor(variant(model, settings), info, model.config.in_channels, "cpu", "float32")
         rows[name] = figures(predictor, first, arguments.data, pictures, arguments.max_shift)
         print(name, rows[name], flush=True)
-        if settings:
-            renew(predictor, seen)
-            rows[f"{name}, renewed"] = figures(predictor, first, arguments.data, pictures, arguments.max_shift)
-            print(name, "renewed", rows[f"{name}, renewed"], flush=True)
-    return {"network": model.config.variant, "pictures": len(pictures), "renewing": len(seen), "rows": rows}
+    return {"network": model.config.variant, "pictures": len(pictures), "rows": rows}
 
 
 def as_markdown(result: dict[str, Any], max_shift: int) -> str:
-    lines = [HEAD.format(max_shift=max_shift, margin=MARGIN, renewing=result["renewing"])]
-    lines += [f"`{result['network']}`, {result['setting']}.", ""]
+    lines = [HEAD.format(max_shift=max_shift, margin=MARGIN)]
+    lines += [f"`{result['command']}`", "", f"`{result['network']}`, trained by `benchmarks/convert_runs.py`; {result['setting']}.", ""]
     lines += ["| pools | test mIoU | agreement | PSNR dB | crop mean / worst dB | crop agreement | roll mean / worst dB |"]
     lines += ["|---|---:|---:|---:|---:|---:|---:|"]
     for name, row in result["rows"].items():
@@ -154,7 +132,6 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--pictures", type=int, default=20, help="for closeness and stability; mIoU takes the whole test split")
-    parser.add_argument("--renewing", type=int, default=64, help="training pictures for the statistics")
     parser.add_argument("--max-shift", type=int, default=4)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
@@ -162,6 +139,7 @@ def main() -> None:
     result = run(arguments)
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     result["setting"] = f"{result['pictures']} test pictures, Python {platform.python_version()}, {platform.machine()}, {packages}"
+    result["command"] = " ".join(["python", "benchmarks/convert.py", *sys.argv[1:]])
     text = as_markdown(result, arguments.max_shift)
     print(text)
     if arguments.json:
