@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -73,9 +74,9 @@ def test_training_learns_and_lifting_still_reconstructs(cells: Path, tmp_path: P
 
 
 def test_interrupting_is_exit_code_130(cells: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        _command(cells, tmp_path / "run", 500), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what a shell has put into the background is deaf to it
+    line = _command(cells, tmp_path / "run", 500)
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     while not process.stdout.readline().startswith("epoch 1/"):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
