@@ -13,11 +13,11 @@ from torch import nn
 from unetlift import checkpoint
 from unetlift.anchor import Anchored
 from unetlift.config import ConvertedConfig, ModelInfo, NetworkConfig
-from unetlift.encoders import PlainEncoder, pooled_encoder
+from unetlift.encoders import PlainEncoder, lift_options, pooled_encoder
 from unetlift.encoders.freeze import Freezable
 from unetlift.encoders.plain import Block, BlockKind
 from unetlift.errors import UsageError, check_map
-from unetlift.pools import LiftOptions, Trace, pool_pair
+from unetlift.pools import Trace, pool_pair
 from unetlift.pools.phase import on_even_grid
 from unetlift.types import Given, Output
 
@@ -40,9 +40,7 @@ class UNet(Freezable):
     def __init__(self, encoder_weights: str | None = None, **network: Any):
         super().__init__()
         self.config = config = NetworkConfig(**network)
-        lift = LiftOptions(
-            config.lift_start, config.lift_bands, config.lift_kernel, config.lift_learned, config.lift_shared, (0, config.lift_groups)
-        )
+        lift = lift_options(config)
         kinds = block_kinds(config)
         widths = [config.width * 2**level for level in range(config.depth + 1)]
         if config.encoder == "plain":

@@ -15,7 +15,7 @@ from unetlift.config import ConvertedConfig, ModelInfo, PoolsConfig
 from unetlift.convert.decoder import UnetWayUp, fill_in, roll_below, set_decoder_borders, unet_widths
 from unetlift.convert.source import ARCHITECTURES, check_remade, describe, make
 from unetlift.convs import PADDING_MODES
-from unetlift.encoders.assemble import ENCODER_DOWNS
+from unetlift.encoders.assemble import ENCODER_DOWNS, lift_options
 from unetlift.encoders.flow import Flow, follow
 from unetlift.encoders.freeze import Freezable
 from unetlift.encoders.grid import fill_up
@@ -179,9 +179,7 @@ class _Makers:
     def __init__(self, config: ConvertedConfig):
         self.config, self.pools = config, config.pools
         pools = config.pools
-        self.lift = LiftOptions(
-            pools.lift_start, pools.lift_bands, pools.lift_kernel, pools.lift_learned, pools.lift_shared, (0, pools.lift_groups)
-        )
+        self.lift = lift_options(pools)
         one_of(f"Downsampler of {config.encoder}", pools.down, ENCODER_DOWNS)
         self.down = f"avg-{pools.down}" if pools.down.startswith("blur") else pools.down
         self.up, self.shared = pools.up or ups_for(self.down, self.lift)[0], {}
