@@ -1,6 +1,8 @@
 """Shapes are asserted while testing; small data sets are made here."""
 
 import os
+import signal
+import subprocess
 from pathlib import Path
 
 import jaxtyping
@@ -42,6 +44,17 @@ def centroid(x: Tensor) -> tuple[float, float]:
     """Row and column of a map's centre of mass."""
     rows, columns = torch.arange(x.shape[2], dtype=x.dtype)[:, None], torch.arange(x.shape[3], dtype=x.dtype)
     return ((x * rows).sum() / x.sum()).item(), ((x * columns).sum() / x.sum()).item()
+
+
+def kill_at(line: str, command: list[str]) -> None:
+    """Starts a process and kills it as soon as it says a line that begins so."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    for said in process.stdout:
+        if said.startswith(line):
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
 
 
 def write_split(folder: Path, count: int, seed: int, size: tuple[int, int] = (48, 56)) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import safetensors.torch
 import segmentation_models_pytorch as smp
 import timm
 import torch
+from conftest import kill_at
 from torch import Tensor
 
 import unetlift
@@ -219,13 +219,7 @@ def test_a_killed_training_with_a_frozen_encoder_resumes_as_if_never_stopped(wei
 
     whole = subprocess.run(command("whole"), capture_output=True, text=True)
     assert whole.returncode == 0, whole.stderr
-    process = subprocess.Popen(command("cut"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    for line in process.stdout:
-        if line.startswith("epoch 2/12"):
-            break
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    kill_at("epoch 2/12", command("cut"))
     weights.rename(tmp_path / "elsewhere.pth")  # they are not needed any more
     resumed = subprocess.run(command("cut", "--resume"), capture_output=True, text=True)
     assert resumed.returncode == 0, resumed.stderr

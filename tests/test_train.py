@@ -1,7 +1,6 @@
 """Training learns, keeps best and last, and resumes bit for bit, also after a kill."""
 
 import csv
-import os
 import re
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from conftest import kill_at
 
 from unetlift import from_pretrained, losses
 from unetlift.errors import UsageError
@@ -40,13 +40,7 @@ def _weights(run: Path) -> dict[str, torch.Tensor]:
 def test_a_killed_training_resumes_as_if_never_stopped(more: tuple[str, ...], cells: Path, tmp_path: Path) -> None:
     whole = _run(cells, tmp_path / "whole", 12, *more)
     assert whole.returncode == 0, whole.stderr
-    process = subprocess.Popen(_command(cells, tmp_path / "cut", 12, *more), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    for line in process.stdout:
-        if line.startswith("epoch 2/12"):
-            break
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    kill_at("epoch 2/12", _command(cells, tmp_path / "cut", 12, *more))
     from_pretrained(tmp_path / "cut" / "last")  # whole, although the process died
     resumed = _run(cells, tmp_path / "cut", 12, "--resume", *more)
     assert resumed.returncode == 0, resumed.stderr
