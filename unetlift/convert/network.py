@@ -15,7 +15,7 @@ from unetlift.config import ConvertedConfig, ModelInfo, PoolsConfig
 from unetlift.convert.decoder import UnetWayUp, fill_in, roll_below, set_decoder_borders, unet_widths
 from unetlift.convert.source import ARCHITECTURES, check_remade, describe, make
 from unetlift.convs import PADDING_MODES
-from unetlift.encoders.assemble import ENCODER_DOWNS, lift_options
+from unetlift.encoders.assemble import ENCODER_DOWNS, check_step, lift_options
 from unetlift.encoders.flow import Flow, follow
 from unetlift.encoders.freeze import Freezable
 from unetlift.encoders.grid import fill_up
@@ -53,7 +53,7 @@ class Converted(Freezable):
         flow = follow(body, config.in_channels, config.options["encoder_depth"])
         steps = steps_of(flow, config.stride.bit_length() - 1)
         for step in steps:
-            makers.check(step)
+            check_step(config.encoder, step, makers.pooling, makers.up)
         self.decoder, self.segmentation_head = network.decoder, network.segmentation_head
         widths = unet_widths(self.decoder, flow.channels(flow.features[-1])) if pools.up else []
         ups, raised = makers.way_up(flow, steps, widths) if pools.up else ([], [])
@@ -200,15 +200,6 @@ class _Makers:
         if pools.up not in ups_for(self.down, self.lift):
             served = ", ".join(ups_for(self.down, self.lift))
             raise UsageError(f"{pools.down} cannot serve the upsampler {pools.up}; it serves {served}, or none for smp's own.")
-
-    def check(self, step: Step) -> None:
-        """Raises UsageError unless the pools fit to a step of the encoder."""
-        native = is_native(step, self.pooling)
-        if not native and step.reason:
-            raise UsageError(f"{self.config.encoder} cannot pool with {self.pools.down}: {step.reason}; it takes stride.")
-        if native and step.halvings > 1 and self.needs == "indices":
-            name = self.config.encoder
-            raise UsageError(f"{name} steps over 4 pixels at once: {self.up} has no maxima to return to; take another pair.")
 
     def way_up(self, flow: Flow, steps: list[Step], widths: list[int]) -> tuple[list[Up | None], list[int | None]]:
         """From the top, the upsampler of every level, and the channels that it works on if it does not take the decoder's.

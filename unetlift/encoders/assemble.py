@@ -51,7 +51,7 @@ def pooled_encoder(body: nn.Module, config: NetworkConfig, lift: LiftOptions) ->
     raised, ups = [], []
     for step in steps:
         native = is_native(step, pooling)
-        _check(config, step, native)
+        check_step(config.encoder, step, pooling, config.up)
         for level in range(step.level, step.level + step.halvings):
             up = "bilinear" if native and UPS[config.up].needs == "bands" else config.up
             channels = raised_channels(flow, step, pooling) if UPS[up].needs else config.width * 2**level
@@ -62,11 +62,13 @@ def pooled_encoder(body: nn.Module, config: NetworkConfig, lift: LiftOptions) ->
     return encoder, ups if config.phase == "fixed" else [AdaptiveUp(up) for up in ups], raised
 
 
-def _check(config: NetworkConfig, step: Step, native: bool) -> None:
+def check_step(encoder: str, step: Step, pooling: Pooling, up: str) -> None:
+    """Raises UsageError unless a step of an encoder can be pooled so, for an upsampler."""
+    native = pooling.is_native(step)
     if not native and step.reason:
-        raise UsageError(f"{config.encoder} cannot pool with {config.down}: {step.reason}; it takes stride.")
-    if native and step.halvings > 1 and UPS[config.up].needs == "indices":
-        raise UsageError(f"{config.encoder} steps over 4 pixels at once: {config.up} has no maxima to return to; take another pair.")
+        raise UsageError(f"{encoder} cannot pool with {pooling.down}: {step.reason}; it takes stride.")
+    if native and step.halvings > 1 and pooling.indices:
+        raise UsageError(f"{encoder} steps over 4 pixels at once: {up} has no maxima to return to; take another pair.")
 
 
 class _Levels:
