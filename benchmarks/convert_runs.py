@@ -15,7 +15,7 @@ from unetlift.encoders.weights import load_file
 
 RUNS, DATA = Path("runs") / "convert", Path("data") / "dsb2018"
 ENCODER = "tu-tf_efficientnet_lite0"
-TRAINING = ["--epochs", "12", "--batch-size", "8", "--crop", "128", "--learning-rate", "0.001", "--seed", "0"]
+TRAINING = ["--epochs", "12", "--batch-size", "8", "--crop", "128", "--augment", "microscopy", "--learning-rate", "0.001", "--seed", "0"]
 
 
 def run(*line: str) -> None:

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 RUNS, DATA = Path("runs") / "camvid", Path("data") / "camvid"
 BUDGET = {
     "encoder": "tu-tf_efficientnet_lite0", "depth": "5", "width": "16", "down": "blur-3", "up": "bilinear", "stem": "keep",
-    "epochs": "20", "batch-size": "8", "crop": "192", "learning-rate": "0.001", "encoder-rate": "1", "seed": "0",
+    "epochs": "20", "batch-size": "8", "crop": "192", "augment": "microscopy", "learning-rate": "0.001", "encoder-rate": "1", "seed": "0",
 }  # fmt: skip
 VARIANTS = ("pretrained", "random")
 PACKAGES = "unetlift", "torch", "timm", "segmentation-models-pytorch", "lightning"

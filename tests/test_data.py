@@ -15,7 +15,7 @@ from unetlift.errors import DataSetError
 
 def _crops(cells: Path, workers: int, epochs: int) -> list[torch.Tensor]:
     pairs = data.list_pairs(cells, "train")
-    crops = data.CropDataset(pairs, data.describe(cells, pairs), 3, 32, seed=7)
+    crops = data.CropDataset(pairs, data.describe(cells, pairs), 3, 32, seed=7, preset="strong")
     sampler = data.EpochSampler(len(crops), seed=7)
     loader = DataLoader(crops, 4, sampler=sampler, num_workers=workers)
     seen = []
@@ -35,12 +35,13 @@ def test_every_crop_of_every_epoch_is_distinct_and_workers_change_nothing(cells:
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 12])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_augmentation_takes_any_depth_and_channel_count(channels: int, dtype: type) -> None:
+@pytest.mark.parametrize("preset", transforms.PRESETS)
+def test_augmentation_takes_any_depth_and_channel_count(preset: str, channels: int, dtype: type) -> None:
     rng = np.random.default_rng(0)
     high = 1 if dtype is np.float32 else np.iinfo(dtype).max
     pixels = (rng.uniform(0, high, (20, 40, channels))).astype(dtype)
     labels = rng.integers(0, 5, (20, 40))
-    crop, mask = transforms.augment(transforms.training_transform(32), pixels, labels, seed=3)
+    crop, mask = transforms.augment(transforms.training_transform(32, preset), pixels, labels, seed=3)
     assert crop.shape == (32, 32, channels) and crop.dtype == np.float32 and mask.shape == (32, 32)
     assert crop.min() >= 0 and crop.max() <= 1 and set(np.unique(mask)) <= set(range(5))
 
@@ -48,7 +49,7 @@ def test_augmentation_takes_any_depth_and_channel_count(channels: int, dtype: ty
 def test_picture_and_mask_move_together() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, (48, 48))
-    transform = transforms.training_transform(32)
+    transform = transforms.training_transform(32, "microscopy")
     for seed in range(8):
         crop, mask = transforms.augment(transform, (labels * 255).astype(np.uint8)[..., None], labels, seed)
         bright = crop[..., 0] > (crop.min() + crop.max()) / 2

@@ -36,6 +36,7 @@ class TrainConfig:
         epochs: passes over the training split.
         batch_size: crops a step.
         crop: side of the square training crop in pixels.
+        augment: none, light (left and right swapped, brightness), strong, microscopy (also turned and upside down) or aerial.
         learning_rate: the peak of the one-cycle schedule.
         weight_decay: of AdamW.
         offset_rate: learning rate of a deformable convolution's offsets, as a share of the others'.
@@ -60,6 +61,7 @@ class TrainConfig:
     epochs: int = 40
     batch_size: int = 8
     crop: int = 128
+    augment: str = "light"
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
     offset_rate: float = 0.1

@@ -143,9 +143,9 @@ def load_pair(pair: Pair, info: ModelInfo, channels: int) -> tuple[images.Pictur
 class CropDataset(Dataset):
     """Augmented training crops; the key is (epoch, index), so a crop depends on nothing else."""
 
-    def __init__(self, pairs: list[Pair], info: ModelInfo, channels: int, crop: int, seed: int):
+    def __init__(self, pairs: list[Pair], info: ModelInfo, channels: int, crop: int, seed: int, preset: str):
         self.pairs, self.info, self.channels, self.seed = pairs, info, channels, seed
-        self.transform = transforms.training_transform(crop)
+        self.transform = transforms.training_transform(crop, preset)
 
     def __len__(self) -> int:
         return len(self.pairs)

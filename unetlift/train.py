@@ -153,7 +153,7 @@ def _callbacks(run: Path) -> list[Callback]:
 def _loaders(
     config: TrainConfig, channels: int, splits: dict[str, list[data.Pair]], info: ModelInfo
 ) -> tuple[DataLoader, DataLoader]:
-    crops = data.CropDataset(splits["train"], info, channels, config.crop, config.seed)
+    crops = data.CropDataset(splits["train"], info, channels, config.crop, config.seed, config.augment)
     if len(crops) < config.batch_size:
         raise DataSetError(f"{config.data} has {len(crops)} training pictures, fewer than batch_size {config.batch_size}.")
     common = {"num_workers": config.workers, "persistent_workers": config.workers > 0}

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unetlift.errors import one_of
 from unetlift.images import REFLECT, Picture, to_float
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # before the import, which would look for updates over the network
@@ -23,13 +25,54 @@ class Augmentation:
     light: A.Compose
 
 
-def training_transform(crop: int) -> Augmentation:
-    """Random crop (small pictures are reflected first), flips and quarter turns; brightness and contrast."""
+def _turns() -> list[A.BasicTransform]:
+    """Where nothing says what is up: every flip and quarter turn."""
+    return [A.D4(p=1.0)]
+
+
+def _sides() -> list[A.BasicTransform]:
+    """Where up is up: left and right alone change places."""
+    return [A.HorizontalFlip(p=0.5)]
+
+
+def _bend(degrees: float, scale: float, p: float) -> A.BasicTransform:
+    """Turned and scaled, the picture's own mirror image where it does not reach."""
+    factors = (1 / (1 + scale), 1 + scale)
+    return A.Affine(scale=factors, rotate=(-degrees, degrees), keep_ratio=True, border_mode=REFLECT, p=p)
+
+
+def _light(brightness: float, contrast: float, p: float) -> A.BasicTransform:
+    return A.RandomBrightnessContrast(brightness_limit=brightness, contrast_limit=contrast, p=p)
+
+
+# For each name what happens to where things are, and then to how they look. What needs exactly three channels has no place here.
+PRESETS: dict[str, tuple[Callable[[], list], Callable[[], list]]] = {
+    "none": (list, list),
+    "light": (_sides, lambda: [_light(0.2, 0.3, 0.7)]),
+    "strong": (
+        lambda: [*_sides(), _bend(15, 0.5, 0.7)],
+        lambda: [_light(0.3, 0.4, 0.8), A.RandomGamma((70, 140), p=0.3), A.GaussianBlur(sigma_limit=(0.3, 1.5), p=0.2), _noise()],
+    ),
+    "microscopy": (_turns, lambda: [_light(0.2, 0.3, 0.7)]),
+    "aerial": (lambda: [*_turns(), _bend(45, 0.25, 0.5)], lambda: [_light(0.2, 0.3, 0.7), A.RandomGamma((80, 125), p=0.3)]),
+}
+
+
+def _noise() -> A.BasicTransform:
+    return A.GaussNoise(std_range=(0.01, 0.05), p=0.3)
+
+
+def training_transform(crop: int, preset: str) -> Augmentation:
+    """Random crop (small pictures are reflected first), then what the preset says.
+
+    Args:
+        crop: side of the square crop in pixels.
+        preset: a name of PRESETS.
+    """
+    one_of("augment", preset, PRESETS)
     pad = A.PadIfNeeded(crop, crop, border_mode=REFLECT)
-    return Augmentation(
-        A.Compose([pad, A.RandomCrop(crop, crop), A.D4(p=1.0)]),
-        A.Compose([A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.3, p=0.7)]),
-    )
+    geometry, light = PRESETS[preset]
+    return Augmentation(A.Compose([pad, A.RandomCrop(crop, crop), *geometry()]), A.Compose(light()))
 
 
 def sample_seed(seed: int, epoch: int, index: int) -> int:
