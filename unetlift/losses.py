@@ -58,13 +58,8 @@ class _Sum(nn.Module):
         self.factors, self.parts = factors, nn.ModuleList(parts)
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
-        output = _single(output)
+        output = output.float()  # sums over pixels are beyond half precision, and lovasz knows single alone
         return torch.stack([factor * part(output, target) for factor, part in zip(self.factors, self.parts, strict=True)]).sum()
-
-
-def _single(x: Tensor) -> Tensor:
-    """In single precision at least: sums over pixels are beyond half."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 @final
@@ -145,7 +140,7 @@ def shift_consistency(
 
     One shift (dy, dx) is drawn a batch, each from 0 to `max_shift` and not both 0. The network sees a second time what lies from
     there on, a window `max_shift` pixels smaller than x, and is compared with the same window of its first output. For
-    probabilities, -10 log10 of this is the shift PSNR of `unetlift.stability` under crop, with R = 1.
+    probabilities, -10 log10 of this is a shift PSNR under crop in dB, with R = 1.
 
     Gradients flow through both outputs. A detached target suits a teacher who knows better; here both windows are crops of the
     same kind. Detached, the gradient would be half of this one on average and vary more, and it would spare nothing: the task's
@@ -175,7 +170,7 @@ def shift_consistency(
     dy, dx = divmod(int(drawn), max_shift + 1)
     window = (..., slice(dy, dy + height), slice(dx, dx + width))
     inner = (..., slice(margin, height - margin), slice(margin, width - margin))
-    moved, still = _single(network(x[window])[inner]), _single(output[window][inner])
+    moved, still = network(x[window])[inner].float(), output[window][inner].float()
     return (moved.softmax(1) - still.softmax(1) if probabilities else moved - still).square().mean()
 
 
