@@ -21,10 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from unetlift import checkpoint, data, report
-from unetlift.config import ConvertedConfig, ModelInfo
+from unetlift.config import ConvertedConfig
 from unetlift.convert import build, from_smp, read_smp
 from unetlift.encoders.smp import preprocessing
 from unetlift.evaluate import evaluate
+from unetlift.info import ModelInfo
 from unetlift.model import UNet, load
 from unetlift.predict import Predictor
 from unetlift.stability import measure

@@ -9,8 +9,8 @@ from conftest import ROOT
 
 import unetlift
 from unetlift import checkpoint
-from unetlift.config import ModelInfo
 from unetlift.errors import ModelFolderError
+from unetlift.info import ModelInfo
 
 
 @pytest.mark.parametrize("variant", [("max", "nearest"), ("stride", "transpose"), ("blur-3", "bilinear"), ("lift", "lift")])

@@ -52,8 +52,8 @@ def test_console_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_yaml_blocks_of_the_training_page_are_accepted() -> None:
     import yaml
 
-    from unetlift.commands import TrainConfig
     from unetlift.config import NetworkConfig
+    from unetlift.recipe import TrainConfig
 
     data_set, run = (yaml.safe_load(block) for block in _blocks(ROOT / "docs" / "training.md", "yaml"))
     assert set(data_set) == {"classes", "colours", "ignore_index"}

@@ -9,15 +9,15 @@ import torch
 
 import unetlift
 from unetlift import runs, transforms
-from unetlift.commands import TrainConfig
-from unetlift.config import ModelInfo
 from unetlift.convs import parameter_groups
 from unetlift.encoders.freeze import groups_by_rate
 from unetlift.encoders.smp import preprocessing
 from unetlift.errors import ModelFolderError, UsageError
+from unetlift.info import ModelInfo
 from unetlift.model import load
 from unetlift.pools import Down
 from unetlift.predict import Predictor, load_predictor
+from unetlift.recipe import TrainConfig
 
 TWO = {"class_names": ("ground", "cell"), "colours": ((0, 0, 0), (9, 8, 7))}
 

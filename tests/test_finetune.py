@@ -18,9 +18,9 @@ from torch import Tensor
 
 import unetlift
 from unetlift import cli, convert
-from unetlift.commands import TrainConfig
-from unetlift.config import ModelInfo
+from unetlift.info import ModelInfo
 from unetlift.model import load
+from unetlift.recipe import TrainConfig
 from unetlift.train import train
 
 pytestmark = pytest.mark.filterwarnings(

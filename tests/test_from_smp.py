@@ -422,7 +422,7 @@ def test_one_logit_is_two_probabilities(smp_folder: Path, tmp_path: Path) -> Non
     from_smp(original).save_pretrained(tmp_path / "m")
     predictor = load_predictor(tmp_path / "m", precision="float32")
     picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
-    found = predictor.predict(picture).probabilities
+    found = predictor.predict(picture).values
     with torch.no_grad():
         wanted = original(predictor.prepare(picture)).sigmoid()[0, 0].numpy()
     np.testing.assert_allclose(found[1], wanted, atol=1e-5)

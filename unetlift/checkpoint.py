@@ -15,8 +15,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from unetlift.config import ConvertedConfig, ModelInfo, NetworkConfig, from_mapping
+from unetlift.config import ConvertedConfig, NetworkConfig, from_mapping
 from unetlift.errors import ModelFolderError, UnetliftError, one_of
+from unetlift.info import ModelInfo
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"

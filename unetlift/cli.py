@@ -13,20 +13,21 @@ from unetlift.commands import (
     ConvertConfig,
     EvaluateConfig,
     PredictConfig,
+    SheetConfig,
     StabilityConfig,
-    TrainConfig,
 )
-from unetlift.errors import UnetliftError, UsageError
+from unetlift.errors import DataSetError, UnetliftError, UsageError
+from unetlift.recipe import TrainConfig
 
 SOME_FAILED, INTERRUPTED = 1, 130
 
 
 def train(config: TrainConfig) -> int:
-    """Train a U-Net for segmentation on a folder of pairs."""
+    """Train a U-Net to segment, translate or restore pictures."""
     from unetlift import train as training
 
     run = training.train(config)
-    print(f"{run / 'best'} holds the best network by validation mIoU, {run / 'last'} the last.")
+    print(f"{run / 'best'} holds the best network by validation, {run / 'last'} the last.")
     return 0
 
 
@@ -117,16 +118,32 @@ def stability(config: StabilityConfig) -> int:
 
 
 def check(config: CheckConfig) -> int:
-    """Check a data set: every picture, its mask, sizes and labels."""
-    from unetlift import data
+    """Check a data set: all that is wrong with it, and what it holds."""
+    from rich.console import Console
+    from rich.progress import Progress
 
-    folder = Path(config.data)
-    everything = {split: data.list_pairs(folder, split) for split in data.SPLITS if split != "test" or (folder / split).is_dir()}
-    info = data.describe(folder, everything["train"])
-    for split, pairs in everything.items():
-        data.check(pairs, info, config.channels)
-        print(f"{split:<6} {len(pairs)} pairs")
-    print(f"classes: {', '.join(info.class_names)}")
+    from unetlift.data.check import inspect
+    from unetlift.data.statistics import tables
+
+    with Progress(console=_stderr(), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("reading", total=None)
+        watch = lambda finished, total: bar.update(task, completed=finished, total=total)  # noqa: E731
+        findings = inspect(Path(config.data), config.task, config.channels, config.val_fraction, watch)
+    for kind, sentences in (("warning", findings.warnings), ("error", findings.errors)):
+        for sentence in sentences:
+            print(f"unetlift: {kind}: {sentence}", file=sys.stderr)
+    for table in tables(findings.statistics, findings.info):
+        Console().print(table)
+    print(f"{config.data}: {len(findings.errors)} errors, {len(findings.warnings)} warnings.")
+    return DataSetError.exit_code if findings.errors else 0
+
+
+def sheet(config: SheetConfig) -> int:
+    """Draw what a network would be trained on: crops of a data set after augmentation, with their targets."""
+    from unetlift.data import sheet as drawing
+
+    count = drawing.write(config)
+    print(f"{config.out} shows {count} training samples: what the network gets, and what it is to answer.")
     return 0
 
 
@@ -163,6 +180,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "evaluate": (EvaluateConfig, evaluate),
     "stability": (StabilityConfig, stability),
     "data check": (CheckConfig, check),
+    "data sheet": (SheetConfig, sheet),
     "models": (Nothing, models),
     "app": (AppConfig, app),
 }
@@ -185,7 +203,10 @@ def _parse(argv: list[str]) -> tuple[Callable[[Any], int], Any]:
         raise UsageError(f"The command {' '.join(argv[:1])!r} is unknown; it is one of {', '.join(COMMANDS)}.")
     kind, run = COMMANDS[name]
     description = f"{run.__doc__} --config FILE.yaml gives defaults for every flag."
-    return run, flags.parse(kind, argv[len(name.split()) :], f"unetlift {name}", description)
+    rest = argv[len(name.split()) :]
+    if name.startswith("data ") and rest and not rest[0].startswith("-"):
+        rest = ["--data", *rest]  # `unetlift data check DIR`
+    return run, flags.parse(kind, rest, f"unetlift {name}", description)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -3,88 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from unetlift.config import NetworkConfig, PoolsConfig, at_least
-from unetlift.errors import UsageError
+from unetlift.config import PoolsConfig, at_least
+from unetlift.errors import UsageError, one_of
+from unetlift.info import TASKS, DegradeConfig, Task
 
 Precision = Literal["auto", "float32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Anchor = Literal["none", "landmark", "subpixel", "track", "track-subpixel"]
-
-USUAL = NetworkConfig()
-"""The network where none is given; known by its identity, since one may be given that is equal."""
-
-PRETRAINED_RATE = 0.1
-"""What has been trained for long moves less than what begins."""
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """One training for segmentation.
-
-    Attributes:
-        data: the folder of pairs.
-        out: the folder of the run; made anew unless `resume`.
-        resume: go on from the run's last finished epoch.
-        from_: a model folder to go on from: its network, which the flags of networks must not contradict, and its normalisation.
-        new_head: with another last layer than that folder's, for other classes.
-        encoder_weights: pretrained ones to begin with: a local .safetensors or .pth file, or a name that smp downloads; pictures are then
-            normalised as these expect it.
-        freeze_encoder: the encoder's own weights and running statistics stay as they are.
-        encoder_rate: learning rate of the encoder's own weights, as a share of the others'; unless given, 0.1 with encoder_weights and
-            1 without.
-        network: the network.
-        epochs: passes over the training split.
-        batch_size: crops a step.
-        crop: side of the square training crop in pixels.
-        augment: none, light (left and right swapped, brightness), strong, microscopy (also turned and upside down) or aerial.
-        learning_rate: the peak of the one-cycle schedule.
-        weight_decay: of AdamW.
-        offset_rate: learning rate of a deformable convolution's offsets, as a share of the others'.
-        loss: ce, dice, focal, or names joined by +.
-        lift_penalty: weight of the lifting regularisers, as a share of the paper's 0.01 and 0.1.
-        seed: of weights, order and augmentation.
-        workers: processes that read pictures.
-        precision: auto (bf16 where the processor has it), float32 or bf16.
-        device: auto, cpu, cuda or mps.
-        val_fraction: share of train taken for validation, by a hash of the name, where there is no val split.
-    """
-
-    data: str
-    out: str
-    resume: bool = False
-    from_: str | None = None
-    new_head: bool = False
-    encoder_weights: str | None = None
-    freeze_encoder: bool = False
-    encoder_rate: float | None = None
-    network: NetworkConfig = USUAL
-    epochs: int = 40
-    batch_size: int = 8
-    crop: int = 128
-    augment: str = "light"
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-4
-    offset_rate: float = 0.1
-    loss: str = "ce+dice"
-    lift_penalty: float = 0.1
-    seed: int = 0
-    workers: int = 1
-    precision: Precision = "auto"
-    device: Device = "auto"
-    val_fraction: float = 0.15
-
-    def __post_init__(self) -> None:
-        at_least(1, self, "epochs", "batch_size", "crop")
-        at_least(0, self, "learning_rate", "weight_decay", "offset_rate", "lift_penalty", "seed", "workers")
-        if not 0 < self.val_fraction < 1:
-            raise UsageError(f"val_fraction is {self.val_fraction}; it lies between 0 and 1.")
-        if self.encoder_rate is not None:
-            at_least(0, self, "encoder_rate")
-
-    @property
-    def encoder_share(self) -> float:
-        """Of the learning rate, for the encoder's own weights."""
-        return self.encoder_rate if self.encoder_rate is not None else 1.0 if self.encoder_weights is None else PRETRAINED_RATE
 
 
 @dataclass(frozen=True)
@@ -197,10 +122,68 @@ class StabilityConfig:
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """A data set to check: the folder of pairs, and the channels that the network will want."""
+    """A data set to check.
+
+    Attributes:
+        data: its folder; the flag may be left out: unetlift data check DIR.
+        task: segment (pictures and masks), translate (pictures and those they are to become) or restore (photographs alone).
+        channels: that the network will take; without it, any that fit each other.
+        val_fraction: share of train taken for validation, by a hash of the name, where there is no val split.
+    """
 
     data: str
+    task: Task = "segment"
+    channels: int | None = None
+    val_fraction: float = 0.15
+
+    def __post_init__(self) -> None:
+        one_of("task", self.task, TASKS)
+        at_least(1, self, *(["channels"] if self.channels is not None else []))
+        _check_fraction(self.val_fraction)
+
+
+@dataclass(frozen=True)
+class SheetConfig:
+    """A picture of what a network would be trained on.
+
+    Attributes:
+        data: the data set's folder; the flag may be left out: unetlift data sheet DIR.
+        out: a new PNG file.
+        task: segment (pictures and masks), translate (pictures and those they are to become) or restore (photographs alone).
+        channels: that the network will take.
+        crop: side of the square training crop in pixels.
+        augment: none, light (left and right swapped, brightness), strong, microscopy (also turned and upside down) or aerial.
+        balanced: a crop's middle is of each class as often as of any other.
+        degrade: what is done to the photographs that are to be restored.
+        seed: of the augmentation.
+        epoch: of the training that begins with 0.
+        count: of samples, spread evenly over the training pictures.
+        val_fraction: share of train taken for validation, by a hash of the name, where there is no val split.
+    """
+
+    data: str
+    out: str
+    task: Task = "segment"
     channels: int = 3
+    crop: int = 128
+    augment: str = "light"
+    balanced: bool = False
+    degrade: DegradeConfig = DegradeConfig()
+    seed: int = 0
+    epoch: int = 0
+    count: int = 16
+    val_fraction: float = 0.15
+
+    def __post_init__(self) -> None:
+        one_of("task", self.task, TASKS)
+        at_least(1, self, "channels", "crop", "count")
+        at_least(0, self, "seed", "epoch")
+        _check_fraction(self.val_fraction)
+
+
+def _check_fraction(fraction: float) -> None:
+    if not 0 < fraction < 1:
+        raise UsageError(f"val_fraction is {fraction}; it lies between 0 and 1.")
 
 
 @dataclass(frozen=True)

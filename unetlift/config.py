@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from math import isfinite
 from typing import Any, TypeVar
 
 from unetlift.errors import UsageError, one_of
@@ -188,47 +187,3 @@ class ConvertedConfig:
     def stride(self) -> int:
         """Sizes that are multiples of it divide evenly on every level; a dilated encoder's is smaller than its depth says."""
         return min(2 ** self.options["encoder_depth"], self.options.get("encoder_output_stride", 32))
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What a network's inputs and outputs mean.
-
-    Attributes:
-        class_names: one a class.
-        colours: an (r, g, b) in 0 to 255 for each class.
-        mean: subtracted from the picture scaled to 0..1: a number for every channel, or one a channel.
-        std: what it is then divided by, likewise.
-        ignore_index: the label that counts for nothing, or None.
-    """
-
-    class_names: tuple[str, ...]
-    colours: tuple[tuple[int, int, int], ...]
-    mean: float | tuple[float, ...] = 0.5
-    std: float | tuple[float, ...] = 0.25
-    ignore_index: int | None = None
-
-    def __post_init__(self) -> None:
-        if (given := len(self.colours)) != (wanted := len(self.class_names)):
-            raise UsageError(f"{given} colours are given for {wanted} classes; give one each.")
-        bad = [c for c in self.colours if len(c) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in c)]
-        if bad:
-            raise UsageError(f"The colour {bad[0]} is not three whole numbers from 0 to 255.")
-        if not all(_is_finite(value) for value in _numbers(self.mean)):
-            raise UsageError(f"mean is {self.mean}; it is a number, or one a channel.")
-        if not all(_is_finite(value) and value > 0 for value in _numbers(self.std)):
-            raise UsageError(f"std is {self.std}; it is a number above 0, or one a channel.")
-
-    def check_channels(self, channels: int) -> None:
-        """Raises UsageError unless the pictures can have so many channels."""
-        for name, value in (("mean", self.mean), ("std", self.std)):
-            if isinstance(value, tuple) and len(value) != channels:
-                raise UsageError(f"{name} has {len(value)} numbers for {channels} channels; give one each, or one for all.")
-
-
-def _numbers(value: Any) -> tuple:
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

@@ -1,6 +1,7 @@
 """Errors whose one sentence is meant for the user: the wrong value and the right ones."""
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 
@@ -28,6 +29,26 @@ class PictureError(UnetliftError):
 
 class ModelFolderError(UnetliftError):
     """A model folder with a missing, damaged or foreign file."""
+
+
+class TrainingError(UnetliftError):
+    """A training that cannot go on; what it had reached is kept."""
+
+    exit_code = 1
+
+
+class Stopped(UnetliftError):
+    """A training that was told to stop, and has kept what it had reached."""
+
+    def __init__(self, message: str, exit_code: int):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def nearest(value: str, known: Iterable[str]) -> str:
+    """What somebody who wrote `value` may have meant, as the end of a sentence; empty where nothing is near."""
+    near = get_close_matches(value, list(known), n=1)
+    return f"; near it is {near[0]}" if near else ""
 
 
 def one_of(what: str, value: object, known: Iterable[object]) -> None:

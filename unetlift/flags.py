@@ -4,8 +4,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from unetlift.commands import TrainConfig
-from unetlift.errors import UsageError
+from unetlift.errors import UsageError, nearest
+from unetlift.recipe import TrainConfig
 
 Config = TypeVar("Config")
 
@@ -31,13 +31,14 @@ def parse(kind: type[Config], argv: list[str], prog: str, description: str) -> C
         path = Path(argv[at + 1])
         values = _read(path)
         if unknown := sorted(set(values) - set(_keys(kind))):
-            raise UsageError(f"--config {path} has the unknown key {unknown[0]!r}; the keys are the flags of the command's --help.")
+            near = nearest(unknown[0], _keys(kind))
+            raise UsageError(f"--config {path} has the unknown key {unknown[0]!r}; the keys are the flags of the command's --help{near}.")
         del argv[at : at + 2]
     config = _ask(kind, argv, values, prog, description)
     if isinstance(config, TrainConfig) and config.from_ is not None:
         from unetlift import checkpoint, runs  # seconds to import
 
-        folder = runs.last(config) if runs.resumes(config) else config.from_
+        folder = runs.beginning(config) if runs.resumes(config) else config.from_
         network = checkpoint.read(folder)[0]
         config = _ask(kind, argv, vars(runs.flags_of(network)) | values, prog, description)
     return config
@@ -82,7 +83,8 @@ def _fill(kind: type[Config], values: dict[str, Any], missing: Any) -> Config:
         if is_dataclass(f.type):
             chosen[f.name] = _fill(f.type, values, missing)
         elif _key(f.name) in values:
-            chosen[f.name] = values[_key(f.name)]
+            value = values[_key(f.name)]
+            chosen[f.name] = tuple(value) if isinstance(value, list) else value
         elif f.default is f.default_factory:  # both MISSING: the command line has to give it
             chosen[f.name] = missing
     return kind(**chosen)

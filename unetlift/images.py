@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from unetlift.errors import PictureError
 
@@ -62,8 +62,13 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         PictureError: the file is no picture, has more than `max_pixels`, or a depth other than 8 or 16 bit or float.
     """
     size(path, max_pixels)
+    return decode_picture(read_bytes(path), path)
+
+
+def decode_picture(data: bytes, path: Path) -> Picture:
+    """The same from a file's bytes; `path` tells the format of a TIFF and names the file in errors."""
     try:
-        pixels = tifffile.imread(path, key=0) if path.suffix.lower() in (".tif", ".tiff") else _decode(path)
+        pixels = tifffile.imread(BytesIO(data), key=0) if path.suffix.lower() in (".tif", ".tiff") else _decode(data)
     except (OSError, ValueError, cv2.error, SyntaxError, RuntimeError) as error:
         raise _unreadable(path, error) from error
     if pixels.dtype == np.bool_:
@@ -79,9 +84,20 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     return np.ascontiguousarray(pixels[..., : {2: 1, 4: 3}.get(pixels.shape[2], pixels.shape[2])])
 
 
-def _decode(path: Path) -> np.ndarray:
+def read_bytes(path: Path) -> bytes:
+    """A file as it is.
+
+    Raises:
+        PictureError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _decode(data: bytes) -> np.ndarray:
     """OpenCV keeps 16 bit but knows neither EXIF (here) nor RGB; Pillow tells the orientation."""
-    data = path.read_bytes()
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("its data is damaged")
@@ -101,8 +117,13 @@ def read_mask(path: Path) -> NDArray[np.uint16]:
         PictureError: the file is no picture, or has colours instead of labels.
     """
     size(path)
+    return decode_mask(read_bytes(path), path)
+
+
+def decode_mask(data: bytes, path: Path) -> NDArray[np.uint16]:
+    """The same from a file's bytes."""
     try:
-        with Image.open(path) as image:
+        with Image.open(BytesIO(data)) as image:
             upright = ImageOps.exif_transpose(image)
             labels = np.asarray(upright)
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
@@ -133,6 +154,27 @@ def to_float(pixels: Picture) -> NDArray[np.float32]:
     return pixels.astype(np.float32) / np.iinfo(pixels.dtype).max
 
 
+def from_float(pixels: NDArray[np.float32], dtype: np.dtype | type) -> Picture:
+    """Floats of 0..1 to a depth: what lies outside is cut off for 8 and 16 bit, floats stay as they are."""
+    if np.dtype(dtype) == np.float32:
+        return pixels
+    high = np.iinfo(dtype).max
+    return np.rint(np.clip(pixels, 0, 1) * high).astype(dtype)
+
+
+def blur(pixels: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """A Gaussian of so many pixels over (H, W, C) floats, mirrored at the borders."""
+    return cv2.GaussianBlur(pixels, (0, 0), sigma, borderType=REFLECT).reshape(pixels.shape)
+
+
+def jpeg(pixels: NDArray[np.float32], quality: int) -> NDArray[np.float32]:
+    """What JPEG of a quality (1 to 100) leaves of (H, W, 1 or 3) floats of 0..1, which are 8 bit in between."""
+    stored = BytesIO()
+    array = from_float(pixels, np.uint8)
+    Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).save(stored, format="JPEG", quality=quality)
+    return to_float(np.asarray(Image.open(stored)).reshape(pixels.shape))
+
+
 def with_channels(pixels: np.ndarray, channels: int, name: object) -> np.ndarray:
     """(H, W, C) with the channels a network wants; grey is repeated for RGB, anything else is an error."""
     have = pixels.shape[2]
@@ -150,6 +192,13 @@ def overlay(pixels: Picture, labels: NDArray[np.integer], colours: Sequence[Sequ
     tint = np.asarray(colours, dtype=np.float32)[labels]
     mixed = np.where((labels > 0)[..., None], (1 - opacity) * base + opacity * tint, base)
     return np.rint(mixed).astype(np.uint8)
+
+
+def caption(text: str, width: int, left: int = 2, height: int = 14) -> NDArray[np.uint8]:
+    """Black words on a white strip (height, width, 3); what is too long is cut off."""
+    strip = Image.new("RGB", (width, height), "white")
+    ImageDraw.Draw(strip).text((left, 0), text, fill="black")
+    return np.asarray(strip)
 
 
 def _unreadable(path: Path, error: Exception) -> PictureError:

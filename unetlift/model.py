@@ -12,11 +12,12 @@ from torch import nn
 
 from unetlift import checkpoint
 from unetlift.anchor import Anchored
-from unetlift.config import ConvertedConfig, ModelInfo, NetworkConfig
+from unetlift.config import ConvertedConfig, NetworkConfig
 from unetlift.encoders import PlainEncoder, lift_options, pooled_encoder
 from unetlift.encoders.freeze import Freezable
 from unetlift.encoders.plain import Block, BlockKind
 from unetlift.errors import UsageError, check_map
+from unetlift.info import ModelInfo
 from unetlift.pools import Trace, pool_pair
 from unetlift.pools.phase import on_even_grid
 from unetlift.types import Given, Output

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from unetlift import images, transforms
 from unetlift.anchor import Anchored, Anchoring
-from unetlift.config import ModelInfo
 from unetlift.errors import PictureError, UsageError
+from unetlift.info import TARGET_MEAN, TARGET_STD, ModelInfo
 from unetlift.model import anchored, load
 from unetlift.runtime import choose_device, choose_precision
 from unetlift.types import Map
@@ -22,17 +22,21 @@ class Prediction:
     """What a network says of a picture.
 
     Attributes:
-        probabilities: (classes, H, W) float32.
+        values: (classes, H, W) probabilities in float32; of a network that answers with pictures (D, H, W), nominally 0..1.
         anchoring: what the picture was anchored to, or why it was not.
     """
 
-    probabilities: NDArray[np.float32]
+    values: NDArray[np.float32]
     anchoring: Anchoring = Anchoring(None, None)
 
     @property
     def labels(self) -> NDArray[np.int64]:
         """The most probable class of every pixel, (H, W)."""
-        return self.probabilities.argmax(0)
+        return self.values.argmax(0)
+
+    def picture(self, dtype: np.dtype | type) -> images.Picture:
+        """The answer as a (H, W, D) picture of a depth."""
+        return images.from_float(np.ascontiguousarray(self.values.transpose(1, 2, 0)), dtype)
 
 
 def class_logits(logits: Map) -> Map:
@@ -40,8 +44,19 @@ def class_logits(logits: Map) -> Map:
     return torch.cat((torch.zeros_like(logits), logits), 1) if logits.shape[1] == 1 else logits
 
 
+def answer(info: ModelInfo, x: Map, output: Map) -> Map:
+    """What a network's output for `x` (N, C, H, W, normalised) means, in float32: probabilities, or pictures, nominally 0..1."""
+    output = output.float()
+    if info.task == "segment":
+        return class_logits(output).softmax(1)
+    if not info.residual:
+        return output * TARGET_STD + TARGET_MEAN
+    mean, std = (torch.tensor(value, device=x.device).reshape(-1, 1, 1) for value in (info.mean, info.std))
+    return x.float() * std + mean + output * TARGET_STD
+
+
 class Predictor:
-    """A network with everything between pictures and class probabilities.
+    """A network with everything between pictures and its answers.
 
     Args:
         model: any network from normalised pictures to logits; it is put into eval mode.
@@ -71,11 +86,11 @@ class Predictor:
         return transforms.to_tensor(pixels, self.info.mean, self.info.std)[None].to(self.device)
 
     def __call__(self, x: Map) -> Map:
-        """(N, C, H, W) normalised pictures to (N, classes, H, W) probabilities in float32."""
+        """(N, C, H, W) normalised pictures to (N, classes, H, W) probabilities or pictures in float32."""
         narrow = self.dtype is not torch.float32
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=narrow):
-            logits = self.model(x.contiguous(memory_format=torch.channels_last))
-        return class_logits(logits.float()).softmax(1)
+            output = self.model(x.contiguous(memory_format=torch.channels_last))
+        return answer(self.info, x, output)
 
     def anchored(self, mode: str, placing: str = "reflect") -> Anchored:
         """This predictor with its sampling grid tied to the scene; see `unetlift.anchored`.
@@ -88,17 +103,17 @@ class Predictor:
         return Anchored(twin, network.stride, mode, placing)
 
     def predict(self, picture: images.Picture, name: object = "The picture", ask: Anchored | None = None) -> Prediction:
-        """Class probabilities of one (H, W, C) picture of any size, by what `anchored` gave, or unanchored.
+        """The answer to one (H, W, C) picture of any size, by what `anchored` gave, or unanchored.
 
         Raises:
             PictureError: the channels are not the network's, or the picture cannot be anchored; with its name.
         """
         x = self.prepare(picture, name)
         try:
-            probabilities, (anchoring,) = (ask or Anchored(self, 1, "none")).answer(x)
+            values, (anchoring,) = (ask or Anchored(self, 1, "none")).answer(x)
         except UsageError as error:
             raise PictureError(f"{name}: {error}") from error
-        return Prediction(probabilities[0].cpu().numpy(), anchoring)
+        return Prediction(values[0].cpu().numpy(), anchoring)
 
 
 def load_predictor(folder: str | PathLike[str], device: str = "auto", precision: str = "auto") -> Predictor:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unetlift.errors import one_of
-from unetlift.images import REFLECT, Picture, to_float
+from unetlift.images import REFLECT, Picture
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # before the import, which would look for updates over the network
 import albumentations as A
@@ -41,20 +41,20 @@ def _bend(degrees: float, scale: float, p: float) -> A.BasicTransform:
     return A.Affine(scale=factors, rotate=(-degrees, degrees), keep_ratio=True, border_mode=REFLECT, p=p)
 
 
-def _light(brightness: float, contrast: float, p: float) -> A.BasicTransform:
+def _brightness(brightness: float, contrast: float, p: float) -> A.BasicTransform:
     return A.RandomBrightnessContrast(brightness_limit=brightness, contrast_limit=contrast, p=p)
 
 
 # For each name what happens to where things are, and then to how they look. What needs exactly three channels has no place here.
 PRESETS: dict[str, tuple[Callable[[], list], Callable[[], list]]] = {
     "none": (list, list),
-    "light": (_sides, lambda: [_light(0.2, 0.3, 0.7)]),
+    "light": (_sides, lambda: [_brightness(0.2, 0.3, 0.7)]),
     "strong": (
         lambda: [*_sides(), _bend(15, 0.5, 0.7)],
-        lambda: [_light(0.3, 0.4, 0.8), A.RandomGamma((70, 140), p=0.3), A.GaussianBlur(sigma_limit=(0.3, 1.5), p=0.2), _noise()],
+        lambda: [_brightness(0.3, 0.4, 0.8), A.RandomGamma((70, 140), p=0.3), A.GaussianBlur(sigma_limit=(0.3, 1.5), p=0.2), _noise()],
     ),
-    "microscopy": (_turns, lambda: [_light(0.2, 0.3, 0.7)]),
-    "aerial": (lambda: [*_turns(), _bend(45, 0.25, 0.5)], lambda: [_light(0.2, 0.3, 0.7), A.RandomGamma((80, 125), p=0.3)]),
+    "microscopy": (_turns, lambda: [_brightness(0.2, 0.3, 0.7)]),
+    "aerial": (lambda: [*_turns(), _bend(45, 0.25, 0.5)], lambda: [_brightness(0.2, 0.3, 0.7), A.RandomGamma((80, 125), p=0.3)]),
 }
 
 
@@ -71,8 +71,9 @@ def training_transform(crop: int, preset: str) -> Augmentation:
     """
     one_of("augment", preset, PRESETS)
     pad = A.PadIfNeeded(crop, crop, border_mode=REFLECT)
-    geometry, light = PRESETS[preset]
-    return Augmentation(A.Compose([pad, A.RandomCrop(crop, crop), *geometry()]), A.Compose(light()))
+    geometry, look = PRESETS[preset]
+    where = A.Compose([pad, A.RandomCrop(crop, crop), *geometry()], additional_targets={"target": "image"})
+    return Augmentation(where, A.Compose(look()))
 
 
 def sample_seed(seed: int, epoch: int, index: int) -> int:
@@ -84,19 +85,58 @@ def sample_seed(seed: int, epoch: int, index: int) -> int:
     return int.from_bytes(digest, "little")
 
 
-def augment(
-    transform: Augmentation, pixels: Picture, labels: NDArray[np.integer], seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Applies `transform` to a (H, W, C) picture of any depth and its (H, W) labels with this sample's own randomness.
+def place(transform: Augmentation, pixels: Picture, target: NDArray | None, seed: int) -> tuple[Picture, NDArray | None]:
+    """Moves and crops a (H, W, C) picture of any depth, and its target likewise, with this sample's own randomness.
+
+    Args:
+        transform: what to do.
+        pixels: the picture.
+        target: its (H, W) labels, another (H, W, D) picture, or nothing.
+        seed: see `sample_seed`.
 
     Returns:
-        The crop as (crop, crop, C) floats of 0..1, and its labels.
+        The crop (crop, crop, C) in its own depth, and that of the target: int32, or in its own depth.
     """
     transform.geometry.set_random_seed(seed)
+    if target is None:
+        return _deep(transform.geometry(image=pixels)["image"]), None
+    if target.ndim == 2:
+        placed = transform.geometry(image=pixels, mask=target.astype(np.int32))
+        return _deep(placed["image"]), placed["mask"]
+    placed = transform.geometry(image=pixels, target=target)
+    return _deep(placed["image"]), _deep(placed["target"])
+
+
+def light(transform: Augmentation, pixels: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """Changes how a (H, W, C) picture of floats of 0..1 looks, with this sample's own randomness."""
     transform.light.set_random_seed(seed)
-    placed = transform.geometry(image=pixels, mask=labels.astype(np.int32))
-    image = transform.light(image=to_float(placed["image"]))["image"]
-    return image if image.ndim == 3 else image[..., None], placed["mask"]
+    return _deep(transform.light(image=pixels)["image"])
+
+
+def _deep(image: np.ndarray) -> np.ndarray:
+    """albumentations drops a lone channel."""
+    return image if image.ndim == 3 else image[..., None]
+
+
+def focus(pixels: Picture, labels: NDArray[np.integer], crop: int, ignore: int | None, seed: int) -> tuple[Picture, NDArray[np.integer]]:
+    """A window of the crop's size somewhere about a random pixel of a random class, each class that is there as likely as the other.
+
+    Args:
+        pixels: (H, W, C).
+        labels: (H, W).
+        crop: side of the window in pixels; a smaller picture is taken whole along that side.
+        ignore: the label that is no class.
+        seed: see `sample_seed`.
+    """
+    rng = np.random.default_rng((seed, crop))
+    classes = [label for label in np.unique(labels) if label != ignore] or [labels.flat[0]]
+    spots = np.flatnonzero(labels == rng.choice(classes))
+    centre = np.unravel_index(rng.choice(spots), labels.shape)
+    window = []
+    for at, size in zip(centre, labels.shape, strict=True):
+        first = int(np.clip(at - rng.integers(crop), 0, max(0, size - crop)))
+        window.append(slice(first, first + crop))
+    return pixels[tuple(window)], labels[tuple(window)]
 
 
 def to_tensor(pixels: NDArray[np.float32], mean: float | tuple[float, ...], std: float | tuple[float, ...]) -> Tensor:

@@ -11,7 +11,7 @@ from segmentation_models_pytorch.encoders import TimmUniversalEncoder
 from torch import nn
 
 from unetlift import checkpoint
-from unetlift.config import ConvertedConfig, ModelInfo, PoolsConfig
+from unetlift.config import ConvertedConfig, PoolsConfig
 from unetlift.convert.decoder import UnetWayUp, fill_in, roll_below, set_decoder_borders, unet_widths
 from unetlift.convert.source import ARCHITECTURES, check_remade, describe, make
 from unetlift.convs import PADDING_MODES
@@ -23,6 +23,7 @@ from unetlift.encoders.levels import Step, steps_of
 from unetlift.encoders.pooled import Pooling, is_native, raised_channels, rebuild
 from unetlift.encoders.smp import Timm
 from unetlift.errors import UsageError, check_map, one_of
+from unetlift.info import ModelInfo
 from unetlift.pools import CORNER, PHASES, UPS, Down, LiftOptions, Trace, Up, lone_down, lone_up, pool_pair, ups_for
 from unetlift.pools.phase import RULES, AdaptiveUp
 from unetlift.types import Given, Output
