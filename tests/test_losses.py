@@ -219,6 +219,8 @@ def test_shifts_that_leave_nothing_are_refused() -> None:
         UsageError, match="A picture of 40 x 32 is too small for windows that move by 8, less a margin of 12, in steps of 1"
     ):
         losses.shift_consistency(lambda w: w, x, x, 8, 0, False, margin=12)
+    with pytest.raises(UsageError, match="less a margin of -1"):
+        losses.shift_consistency(lambda w: w, x, x, 8, 0, False, margin=-1)
     with pytest.raises(UsageError, match="The largest shift is 0; it is 1 pixel or more"):
         losses.shift_consistency(lambda w: w, x, x, 0, 0, False)
 

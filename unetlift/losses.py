@@ -145,6 +145,7 @@ def shift_consistency(
     Gradients flow through both outputs. A detached target suits a teacher who knows better; here both windows are crops of the
     same kind. Detached, the gradient would be half of this one on average and vary more, and it would spare nothing: the task's
     loss goes back through the first output anyway. That loss also keeps the network from a constant, which never changes.
+    What is normalised by its batch changes a little with the window, so that in training not even equivariant layers have 0.
 
     Args:
         network: (N, C, H, W) to (N, K, H, W).
@@ -163,7 +164,7 @@ def shift_consistency(
         raise UsageError(f"The largest shift is {max_shift}; it is 1 pixel or more.")
     margin = max_shift if margin is None else margin
     height, width = ((size - max_shift) // stride * stride for size in x.shape[2:])
-    if min(height, width) <= 2 * margin:
+    if not 0 <= 2 * margin < min(height, width):
         left = f"windows that move by {max_shift}, less a margin of {margin}"
         raise UsageError(f"A picture of {x.shape[3]} x {x.shape[2]} is too small for {left}, in steps of {stride}.")
     drawn = torch.randint(1, (max_shift + 1) ** 2, (), generator=torch.Generator().manual_seed(seed)).item()

@@ -140,8 +140,10 @@ class PictureScores(Metric):
         self.sums += torch.stack([psnr, mae, _total_variation(answer), _total_variation(target)], 1).sum(0)
         self.pictures += len(answer)
         if min(answer.shape[2:]) >= SSIM_WINDOW:
-            each = structural_similarity_index_measure(answer, target, sigma=1.5, reduction="none", data_range=1.0)
-            self.ssim_sum += each.sum()
+            everywhere = {"reduction": "none", "return_full_image": True}  # torchmetrics' own mean has mirrored borders in it
+            _, likeness = structural_similarity_index_measure(answer, target, sigma=1.5, data_range=1.0, **everywhere)
+            border = SSIM_WINDOW // 2
+            self.ssim_sum += likeness[..., border:-border, border:-border].mean((1, 2, 3)).sum()
             self.ssim_pictures += len(answer)
 
     def compute(self) -> dict[str, Tensor]:
