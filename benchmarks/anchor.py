@@ -143,7 +143,7 @@ def study() -> None:
                 store("study", rows)
         if (key := f"{name} | {anchor}") not in scores:
             result = evaluate.evaluate(predictor, DATA, "test", anchor)
-            scores[key] = {"miou": result.miou, "pixel_accuracy": result.pixel_accuracy}
+            scores[key] = {"miou": result.scores["miou"], "pixel_accuracy": result.scores["pixel_accuracy"]}
             print(key, scores[key], flush=True)
             store("accuracy", scores)
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unetlift import checkpoint, data, report
+from unetlift import checkpoint, data, images, report
 from unetlift.config import ConvertedConfig
 from unetlift.convert import build, from_smp, read_smp
 from unetlift.encoders.smp import preprocessing
@@ -88,7 +88,7 @@ def closeness(predictor: Predictor, first: Predictor, pictures: list[Tensor]) ->
 
 def figures(predictor: Predictor, first: Predictor, folder: Path, pictures: list[Tensor], max_shift: int) -> dict[str, Any]:
     """Everything that is measured of one variant."""
-    found: dict[str, Any] = {"miou": evaluate(predictor, folder, "test").miou, **closeness(predictor, first, pictures)}
+    found: dict[str, Any] = {"miou": evaluate(predictor, folder, "test").scores["miou"], **closeness(predictor, first, pictures)}
     for mode in ("crop", "roll"):
         moved = measure(predictor, pictures, mode, max_shift, multiple=predictor.model.config.stride, margin=MARGIN)
         found |= {f"{mode}_{key}": getattr(moved, key) for key in ("mean", "worst", "agreement")}
@@ -99,7 +99,7 @@ def prepared(predictor: Predictor, folder: Path, split: str, count: int) -> list
     """Evenly spread pictures of a split, normalised."""
     pairs = data.list_pairs(folder, split)
     chosen = [pairs[k * len(pairs) // count] for k in range(min(count, len(pairs)))] if count < len(pairs) else pairs
-    return [predictor.prepare(data.load_pair(pair, predictor.info, predictor.channels)[0], pair.image) for pair in chosen]
+    return [predictor.prepare(images.read_picture(pair.image), pair.image) for pair in chosen]
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:

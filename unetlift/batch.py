@@ -1,21 +1,22 @@
 """A folder of pictures in, a folder of masks and overlays out; one bad file stops nothing but itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unetlift import images
 from unetlift.checkpoint import write_atomically
 from unetlift.errors import PictureError, UsageError
-from unetlift.predict import Predictor
+from unetlift.predict import Prediction, Predictor
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one picture: its mask's path, or why there is none; and a word on its anchor, if one was wanted."""
+    """What became of one picture: its answer's path, or why there is none; and a word on its anchor, if one was wanted."""
 
     picture: Path
-    mask: Path | None
+    answer: Path | None
     error: str | None
     note: str | None = None
 
@@ -58,7 +59,7 @@ def predict_folder(
     Args:
         predictor: the network.
         folder: of pictures, at any depth.
-        output: gets masks/ (palette PNGs of class indices) and, where asked for, overlays/.
+        output: gets masks/ (palette PNGs of class indices) and, where asked for, overlays/; or pictures/.
         overlays: also write the pictures tinted by class.
         done: called after each picture.
         anchor: what the sampling grid is tied to; `track` and `track-subpixel` take the pictures for the frames of one sequence.
@@ -66,24 +67,38 @@ def predict_folder(
     Returns:
         One outcome a picture, in order.
     """
-    outcomes, colours = [], predictor.info.colours
+    outcomes, write = [], _write_labels if predictor.info.answers == "labels" else _write_picture
     names, ask = output_names(list_inputs(folder, output), folder), predictor.anchored(anchor)
     for picture, name in names.items():
         try:
             pixels = images.read_picture(picture)
             prediction = predictor.predict(pixels, picture, ask)
-            labels = prediction.labels
         except PictureError as error:
             outcomes.append(Outcome(picture, None, str(error)))
         else:
-            mask = output / "masks" / name
-            _place(mask, lambda part, labels=labels: images.write_mask(part, labels, colours))
-            if overlays:
-                tinted = images.overlay(pixels, labels, colours)
-                _place(output / "overlays" / name, lambda part, tinted=tinted: images.write_picture(part, tinted))
-            outcomes.append(Outcome(picture, mask, None, prediction.anchoring.note))
+            answer = write(output, name, pixels, prediction, predictor.info.colours, overlays)
+            outcomes.append(Outcome(picture, answer, None, prediction.anchoring.note))
         done(outcomes[-1])
     return outcomes
+
+
+def _write_labels(
+    output: Path, name: Path, pixels: images.Picture, prediction: Prediction, colours: Sequence[Sequence[int]], overlays: bool
+) -> Path:
+    labels = prediction.labels
+    _place(output / "masks" / name, lambda part: images.write_mask(part, labels, colours))
+    if overlays:
+        tinted = images.overlay(pixels, labels, colours)
+        _place(output / "overlays" / name, lambda part: images.write_picture(part, tinted))
+    return output / "masks" / name
+
+
+def _write_picture(output: Path, name: Path, pixels: images.Picture, prediction: Prediction, *_: Any) -> Path:
+    """In the input's depth: PNG, or TIFF where PNG has no such pixels."""
+    answer = prediction.picture(pixels.dtype)
+    path = output / "pictures" / (name if images.fits_png(answer) else name.with_suffix(".tif"))
+    _place(path, lambda part: images.write_any(part, answer))
+    return path
 
 
 def _place(path: Path, write: Callable[[Path], None]) -> None:

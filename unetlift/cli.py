@@ -41,7 +41,7 @@ def convert(config: ConvertConfig) -> int:
 
 
 def predict(config: PredictConfig) -> int:
-    """Predict a folder of pictures: index masks and, with --overlay, tinted pictures."""
+    """Predict a folder of pictures: index masks (with --overlay tinted pictures), or the pictures that they become."""
     from rich.progress import Progress
 
     from unetlift import batch
@@ -64,7 +64,7 @@ def predict(config: PredictConfig) -> int:
 
 
 def evaluate(config: EvaluateConfig) -> int:
-    """Score a network on a split: intersection over union of every class."""
+    """Score a network on a split: overlap of every class, or likeness of pictures."""
     import json
     from dataclasses import asdict
 
@@ -76,9 +76,11 @@ def evaluate(config: EvaluateConfig) -> int:
     result = evaluation.evaluate(predictor, Path(config.data), config.split, config.anchor)
     for name, iou in result.iou.items():
         print(f"{name:<16} IoU {'absent' if iou is None else f'{iou:.4f}'}")
-    print(f"{'mean':<16} IoU {result.miou:.4f}, pixel accuracy {result.pixel_accuracy:.4f}, {result.pictures} pictures of {result.split}")
+    for name, value in result.means.items():
+        print(f"{name:<24} {'unknown' if value is None else f'{value:.4f}'}")
+    print(f"{result.pictures} pictures of {result.split}")
     if config.json:
-        text = json.dumps(asdict(result) | {"miou": result.miou}, indent=2) + "\n"
+        text = json.dumps(asdict(result) | {"iou": result.iou, **result.means}, indent=2) + "\n"
         write_atomically(Path(config.json), lambda part: part.write_text(text))
     return 0
 

@@ -1,60 +1,101 @@
 """Accuracy of a network on a split of a data set."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isnan
 from pathlib import Path
 
 import torch
-from torchmetrics.classification import MulticlassConfusionMatrix
+from torch import Tensor
+from torchmetrics import Metric
 
 from unetlift import data
 from unetlift.errors import UsageError
-from unetlift.predict import Predictor
+from unetlift.info import ModelInfo
+from unetlift.predict import Prediction, Predictor
+from unetlift.tasks import TASKS, target_values
+from unetlift.transforms import sample_seed
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Intersection over union of every class (None where neither mask nor prediction has it), over all pixels of a split.
+    """The scores of a split.
 
     Attributes:
         split: train, val or test.
         pictures: how many.
-        iou: by class name, 0 to 1.
-        pixel_accuracy: share of pixels whose class is right.
+        scores: by name, over all of them; None for a class that neither masks nor predictions have.
+        each: by picture, the score that says what is best: mIoU, or PSNR in dB.
     """
 
     split: str
     pictures: int
-    iou: dict[str, float | None]
-    pixel_accuracy: float
+    scores: dict[str, float | None]
+    each: dict[str, float | None]
 
     @property
-    def miou(self) -> float:
-        """The mean over the classes that occur."""
-        present = [value for value in self.iou.values() if value is not None]
-        return sum(present) / len(present)
+    def iou(self) -> dict[str, float | None]:
+        """By class name, 0 to 1."""
+        return {name.removeprefix("iou/"): value for name, value in self.scores.items() if name.startswith("iou/")}
+
+    @property
+    def means(self) -> dict[str, float | None]:
+        """The scores that are of no class alone."""
+        return {name: value for name, value in self.scores.items() if not name.startswith("iou/")}
 
 
-def evaluate(predictor: Predictor, folder: Path, split: str, anchor: str = "none", done: Callable[[], None] = lambda: None) -> Accuracy:
-    """Predicts a split's pictures whole and counts.
+def evaluate(
+    predictor: Predictor,
+    folder: Path,
+    split: str,
+    anchor: str = "none",
+    done: Callable[[data.Pair, Tensor, Prediction, Tensor], None] = lambda *_: None,
+) -> Accuracy:
+    """Predicts a split's pictures whole and scores the answers; pictures to restore are degraded as the network was taught.
+
+    Args:
+        predictor: the network.
+        folder: the data set's.
+        split: train, val or test.
+        anchor: what the sampling grid is tied to.
+        done: called after each picture with its pair, the input (1, C, H, W), the answer, and the target (1, ...).
 
     Raises:
         DataSetError: the split cannot be used, naming the file.
         UsageError: the data set's classes are not the network's.
     """
-    pairs = data.list_pairs(folder, split)
+    pairs = data.list_pairs(folder, split, task=predictor.info.task)
+    info = _meaning(predictor, folder, pairs)
+    kind = data.KINDS[info.task](info, predictor.channels, predictor.model.config.classes, data.Cache(0))
+    task = TASKS[info.task]
+    total, ask, each = task.scores_for(info), predictor.anchored(anchor), {}
+    for index, pair in enumerate(pairs):
+        x, target = (tensor[None] for tensor in kind.whole(pair, sample_seed(0, 0, index)))
+        prediction = predictor.answer(x, pair.image, ask)
+        one = task.scores_for(info)
+        for scores in (total, one):
+            _count(scores, info, torch.from_numpy(prediction.values)[None], target)
+        each[pair.image.relative_to(folder).as_posix()] = _known(one.compute()[task.best])
+        done(pair, x, prediction, target)
+    return Accuracy(split, len(pairs), {name: _known(value) for name, value in total.compute().items()}, each)
+
+
+def _meaning(predictor: Predictor, folder: Path, pairs: list[data.Pair]) -> ModelInfo:
+    if predictor.info.task != "segment":
+        return predictor.info
     info = data.describe(folder, pairs)
     if len(info.class_names) != len(predictor.info.class_names):
         theirs, ours = ", ".join(info.class_names), ", ".join(predictor.info.class_names)
         raise UsageError(f"{folder} has the classes {theirs}, but the network knows {ours}; evaluate it on data of its own classes.")
-    confusion = MulticlassConfusionMatrix(len(info.class_names), ignore_index=info.ignore_index)
-    ask = predictor.anchored(anchor)
-    for pair in pairs:
-        picture, labels = data.load_pair(pair, info, predictor.channels)
-        predicted = torch.from_numpy(predictor.predict(picture, pair.image, ask).labels)
-        confusion.update(predicted[None], torch.from_numpy(labels).long()[None])
-        done()
-    counts = confusion.compute().double()
-    inside, union = counts.diag(), counts.sum(0) + counts.sum(1) - counts.diag()
-    iou = {name: (i / u).item() if u else None for name, i, u in zip(info.class_names, inside, union, strict=True)}
-    return Accuracy(split, len(pairs), iou, (inside.sum() / counts.sum()).item())
+    return replace(info, mean=predictor.info.mean, std=predictor.info.std)
+
+
+def _count(scores: Metric, info: ModelInfo, values: Tensor, target: Tensor) -> None:
+    if info.answers == "labels":
+        scores.update(values.argmax(1), target)
+    else:
+        scores.update(values, target_values(target))
+
+
+def _known(value: Tensor) -> float | None:
+    return None if isnan(value) else value.item()

@@ -147,6 +147,19 @@ def write_picture(target: Path | BytesIO, pixels: NDArray[np.uint8]) -> None:
     Image.fromarray(pixels).save(target, format="PNG")
 
 
+def fits_png(pixels: Picture) -> bool:
+    """Whether PNG holds such pixels: 8 bit, or 16 bit grey."""
+    return pixels.shape[2] in (1, 3) and (pixels.dtype == np.uint8 or (pixels.dtype == np.uint16 and pixels.shape[2] == 1))
+
+
+def write_any(target: Path, pixels: Picture) -> None:
+    """Writes (H, W, C) pixels of any depth and number of channels, as PNG or, where that does not hold them, as TIFF."""
+    if fits_png(pixels):
+        write_picture(target, pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    else:
+        tifffile.imwrite(target, pixels, photometric="rgb" if pixels.shape[2] == 3 else "minisblack")
+
+
 def to_float(pixels: Picture) -> NDArray[np.float32]:
     """Scales 8 and 16 bit to 0..1; floats stay as they are."""
     if pixels.dtype == np.float32:

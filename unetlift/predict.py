@@ -108,9 +108,12 @@ class Predictor:
         Raises:
             PictureError: the channels are not the network's, or the picture cannot be anchored; with its name.
         """
-        x = self.prepare(picture, name)
+        return self.answer(self.prepare(picture, name), name, ask)
+
+    def answer(self, x: Map, name: object, ask: Anchored | None = None) -> Prediction:
+        """The answer to one prepared picture (1, C, H, W); see `predict`."""
         try:
-            values, (anchoring,) = (ask or Anchored(self, 1, "none")).answer(x)
+            values, (anchoring,) = (ask or Anchored(self, 1, "none")).answer(x.to(self.device))
         except UsageError as error:
             raise PictureError(f"{name}: {error}") from error
         return Prediction(values[0].cpu().numpy(), anchoring)

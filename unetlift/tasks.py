@@ -4,8 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import final
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import Metric
 
 from unetlift.info import TARGET_MEAN, TARGET_STD, ModelInfo
@@ -36,8 +35,9 @@ class Task(ABC):
     def comparable(self, x: Tensor, output: Tensor) -> Tensor:
         """What has to hold still when the window moves: probabilities, or pictures as they are normalised."""
 
+    @staticmethod
     @abstractmethod
-    def new_scores(self) -> Metric:
+    def scores_for(info: ModelInfo) -> Metric:
         """Scores with nothing in them."""
 
     @abstractmethod
@@ -61,8 +61,9 @@ class Segment(Task):
     def comparable(self, x: Tensor, output: Tensor) -> Tensor:
         return class_logits(output.float()).softmax(1)
 
-    def new_scores(self) -> SegmentationScores:
-        return SegmentationScores(self.info.class_names, self.info.ignore_index)
+    @staticmethod
+    def scores_for(info: ModelInfo) -> SegmentationScores:
+        return SegmentationScores(info.class_names, info.ignore_index)
 
     def count(self, scores: Metric, x: Tensor, output: Tensor, target: Tensor) -> None:
         scores.update(class_logits(output).argmax(1), target)
@@ -84,20 +85,18 @@ class Draw(Task):
     def comparable(self, x: Tensor, output: Tensor) -> Tensor:
         return (answer(self.info, x, output) - TARGET_MEAN) / TARGET_STD
 
-    def new_scores(self) -> PictureScores:
+    @staticmethod
+    def scores_for(info: ModelInfo) -> PictureScores:
         return PictureScores()
 
     def count(self, scores: Metric, x: Tensor, output: Tensor, target: Tensor) -> None:
-        scores.update(answer(self.info, x, output), target * TARGET_STD + TARGET_MEAN)
+        scores.update(answer(self.info, x, output), target_values(target))
 
 
 TASKS: dict[str, type[Segment | Draw]] = {"segment": Segment, "translate": Draw, "restore": Draw}
 """By the names of `unetlift.info.TASKS`."""
 
 
-def probabilities_or_pictures(info: ModelInfo, x: Tensor, target: Tensor) -> Tensor:
-    """A target as `answer` would give it if the network were perfect."""
-    if info.answers == "pictures":
-        return target * TARGET_STD + TARGET_MEAN
-    known = target.clamp(0, len(info.class_names) - 1)
-    return nn.functional.one_hot(known, len(info.class_names)).movedim(-1, 1).to(torch.float32)
+def target_values(target: Tensor) -> Tensor:
+    """A picture that was to be answered, from its normalised form, nominally 0..1."""
+    return target * TARGET_STD + TARGET_MEAN

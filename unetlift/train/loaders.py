@@ -26,13 +26,19 @@ class Loaders(L.LightningDataModule):
         self.config, self.kind, self.pairs = config, kind, pairs
         self.place = (0, 0)
 
+    def crops(self) -> data.Crops:
+        """What is trained on."""
+        crop = data.Crop(self.config.crop, self.config.augment, self.config.balanced)
+        return data.Crops(self.pairs["train"], self.kind, crop, self.config.seed)
+
+    def steps(self, rank: int, world: int) -> data.Steps:
+        """The batches of one of so many processes."""
+        return data.Steps(len(self.pairs["train"]), self.config.batch_size, self.config.seed, rank, world)
+
     def train_dataloader(self) -> DataLoader:
-        config = self.config
-        crop = data.Crop(config.crop, config.augment, config.balanced)
-        crops = data.Crops(self.pairs["train"], self.kind, crop, config.seed)
-        steps = data.Steps(len(crops), config.batch_size, config.seed, self.trainer.global_rank, self.trainer.world_size)
+        steps = self.steps(self.trainer.global_rank, self.trainer.world_size)
         steps.go_on(*self.place)
-        return DataLoader(crops, batch_sampler=steps, **self._reading())
+        return DataLoader(self.crops(), batch_sampler=steps, **self._reading())
 
     def val_dataloader(self) -> DataLoader:
         wholes = data.Wholes(self.pairs["val"], self.kind)

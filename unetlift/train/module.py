@@ -51,7 +51,7 @@ class Training(L.LightningModule):
         self.means = nn.ModuleDict({name: MeanMetric() for name in ("loss", *self.objective.names)})
         for mean in self.means.values():
             mean.persistent(True)  # a training that goes on within an epoch has the mean of the whole
-        self.val_loss, self.scores = MeanMetric(), self.task.new_scores()
+        self.val_loss, self.scores = MeanMetric(), self.task.scores_for(info)
         self.parts = config.optimiser.accumulate
         self.forward_with_traces = model.with_traces
 
@@ -83,16 +83,17 @@ class Training(L.LightningModule):
         self.optimizers().zero_grad()
         count, totals = len(batch[0]), dict.fromkeys(self.means, torch.zeros((), device=self.device))
         for x, target in zip(batch[0].chunk(self.parts), batch[1].chunk(self.parts), strict=True):
-            x = x.contiguous(memory_format=torch.channels_last)
-            output, traces = self.forward_with_traces(x)
-            terms = self.objective(self.forward_with_traces, x, output, target, traces, self._shift_seed())
+            terms = self.terms(x, target, self.global_step)
             share = len(x) / count
             self.manual_backward(terms["loss"] * share)
             totals = {name: total + share * terms[name].detach().float() for name, total in totals.items()}
         return totals
 
-    def _shift_seed(self) -> int:
-        return sample_seed(self.config.seed, self.current_epoch, -2 - self.global_step)
+    def terms(self, x: Tensor, target: Tensor, step: int) -> dict[str, Tensor]:
+        """What is minimised, by name; `loss` is the whole of it."""
+        x = x.contiguous(memory_format=torch.channels_last)
+        output, traces = self.forward_with_traces(x)
+        return self.objective(self.forward_with_traces, x, output, target, traces, sample_seed(self.config.seed, -1, step))
 
     def _check_and_step(self, terms: dict[str, Tensor], indices: Tensor) -> None:
         moved = [p for p in self.parameters() if p.grad is not None]
@@ -143,13 +144,9 @@ class Training(L.LightningModule):
         self.scores.reset()
 
     def configure_optimizers(self) -> dict[str, Any]:
-        how = self.config.optimiser
-        groups = parameter_groups(self.model, how.learning_rate, how.offset_rate)
-        groups = groups_by_rate(self.model.encoder, groups, self.config.encoder_share)
-        if self.adversary is not None:  # pix2pix's momentum
-            groups.append({"params": list(self.adversary.parameters()), "lr": how.learning_rate, "betas": (0.5, 0.999)})
-        optimizer = torch.optim.AdamW(groups, weight_decay=how.weight_decay, fused=self.device.type in ("cpu", "cuda"))
-        return {"optimizer": optimizer, "lr_scheduler": make_schedule(optimizer, how, self.trainer.estimated_stepping_batches)}
+        optimizer = make_optimiser(self, self.config)
+        schedule = make_schedule(optimizer, self.config.optimiser, self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         done = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
@@ -160,6 +157,17 @@ class Training(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.parts = checkpoint["unetlift"]["parts"]
         self.trainer.datamodule.place = checkpoint["unetlift"]["place"]
+
+
+def make_optimiser(training: Training, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW over all that learns, each part at its rate."""
+    how = config.optimiser
+    groups = parameter_groups(training.model, how.learning_rate, how.offset_rate)
+    groups = groups_by_rate(training.model.encoder, groups, config.encoder_share)
+    if training.adversary is not None:  # with pix2pix's momentum
+        groups.append({"params": list(training.adversary.parameters()), "lr": how.learning_rate, "betas": (0.5, 0.999)})
+    fused = next(training.parameters()).device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(groups, weight_decay=how.weight_decay, fused=fused)
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
