@@ -109,7 +109,7 @@ def place(transform: Augmentation, pixels: Picture, target: NDArray | None, seed
 
 def light(transform: Augmentation, pixels: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     """Changes how a (H, W, C) picture of floats of 0..1 looks, with this sample's own randomness."""
-    transform.light.set_random_seed(seed)
+    transform.light.set_random_seed(sample_seed(seed, 0, 0))  # with that of `place`, crops further right would be the brighter ones
     if transform.light.transforms:
         pixels = np.clip(pixels, 0, 1)  # floats may lie outside, and gamma makes NaN of what is negative
     return _deep(transform.light(image=pixels)["image"])
