@@ -1,6 +1,7 @@
 """What the data scripts share: a local copy or a download becomes a folder in the project's layout, whole or not at all."""
 
 import argparse
+import csv
 import hashlib
 import shutil
 import sys
@@ -10,6 +11,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +133,8 @@ def _place(items: list[Item], target: Path, data: DataSet) -> Counter:
         raise DataError(f"the local copy has two pictures for {twice[0]}; remove one.")
     digests = {folder: hashlib.sha256() for folder in data.sha256}
     for item in items:
-        parts = {"images": item.picture} | ({folder: item.beside} if (folder := BESIDE[data.layout]) else {})
+        beside = partial(_labels, item, data.meaning) if data.layout == "segment" else item.beside
+        parts = {"images": item.picture} | ({folder: beside} if (folder := BESIDE[data.layout]) else {})
         placed = {folder: _put(part, target / item.split / folder / item.name) for folder, part in parts.items()}
         if len({images.size(path) for path, _ in placed.values()}) > 1:
             raise DataError(f"{item.split}/{item.name} has other sizes in {' and '.join(placed)}; get a fresh copy.")
@@ -141,6 +144,13 @@ def _place(items: list[Item], target: Path, data: DataSet) -> Counter:
         if (found := digest.hexdigest()) != data.sha256[folder]:
             raise DataError(f"the {folder} are not those of the published data set (sha256 {found}); get a fresh copy.")
     return Counter(item.split for item in items)
+
+
+def _labels(item: Item, meaning: dict) -> Pixels:
+    labels, classes = item.beside(), len(meaning["classes"])
+    if strange := sorted(set(np.unique(labels).tolist()) - {*range(classes), meaning.get("ignore_index")}):
+        raise DataError(f"{item.split}/{item.name} has the label {strange[0]}, but there are {classes} classes; get a fresh copy.")
+    return labels
 
 
 def _put(source: Source, stem: Path) -> tuple[Path, bytes]:
@@ -156,6 +166,19 @@ def _put(source: Source, stem: Path) -> tuple[Path, bytes]:
     else:
         images.write_picture(path, pixels)
     return path, f"{pixels.shape}".encode() + pixels.tobytes()
+
+
+def table(path: Path, columns: set[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file.
+
+    Raises:
+        DataError: a column is missing.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if missing := sorted(columns - set(reader.fieldnames or ())):
+            raise DataError(f"{path} has no column {missing[0]!r}; get a fresh copy.")
+        return list(reader)
 
 
 def download(address: str, folder: Path, sha256: str | None = None) -> Path:

@@ -1,12 +1,12 @@
 """Nuclei of the 2018 Data Science Bowl (BBBC038v1 stage1_train with corrected masks, CC0) as a folder of pairs."""
 
-import csv
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from common import DataSet, Item, download_archive, run
+from common import DataSet, Item, Pixels, download_archive, run, table
 from PIL import Image
 
 from unetlift import images
@@ -22,14 +22,13 @@ LABELS_SHA256 = "2e6da0685369303c4c8d9ad8c39109629cbfbc42c49beef77826fb12055d321
 def find(source: Path) -> Iterator[Item]:
     """The pairs of a copy with index.csv, images/ID.png and labels/ID.png (one number a nucleus)."""
     chosen = {name: split for split, names in json.loads(SPLIT.read_text()).items() for name in names}
-    with (source / "index.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            name = row["id"]
-            if (split := chosen.get(name, "train")) == LEFT_OUT:
-                continue
-            label = source / "labels" / f"{name}.png"
-            read = lambda label=label: (images.read_mask(label) > 0).astype(np.uint8)  # noqa: E731
-            yield Item(split, name, source / "images" / f"{name}.png", read)
+    for name in (row["id"] for row in table(source / "index.csv", {"id"})):
+        if (split := chosen.get(name, "train")) != LEFT_OUT:
+            yield Item(split, name, source / "images" / f"{name}.png", partial(_nuclei, source / "labels" / f"{name}.png"))
+
+
+def _nuclei(labels: Path) -> Pixels:
+    return (images.read_mask(labels) > 0).astype(np.uint8)
 
 
 def fetch(folder: Path) -> Path:

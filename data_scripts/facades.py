@@ -52,7 +52,9 @@ def paris_labels(path: Path) -> Pixels:
 
 def cmp_labels(path: Path) -> Pixels:
     """Classes 0 to 11, and 255 where there is none: 1 to 12 and 0 in the files."""
-    labels = images.read_mask(path).astype(np.int16)
+    labels = images.read_mask(path).astype(np.int32)
+    if labels.max() > len(CMP.classes):
+        raise DataError(f"{path} has the label {labels.max()}; CMP's are 0 to {len(CMP.classes)}.")
     return np.where(labels == 0, 255, labels - 1).astype(np.uint8)
 
 

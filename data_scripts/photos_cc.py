@@ -3,11 +3,10 @@
 They are area-averaged down from 1 to 25 megapixels, so that they are free of noise and of JPEG's traces.
 """
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import DataError, DataSet, Item, run
+from common import DataError, DataSet, Item, run, table
 
 HOMES = "Debian's lomiri-wallpapers-16.04 and lomiri-wallpapers-20.04, and https://github.com/hhoppe/data"
 SHA256 = "8ef283de0487c58e231e4bd31adab6f474f43d7591d6ab3c77b6877986f35e2e"
@@ -39,8 +38,7 @@ def attribution(source: Path) -> str:
 
 
 def _rows(source: Path) -> list[dict[str, str]]:
-    with (source / "index.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return table(source / "index.csv", {"file", "author", "licence", "source"})
 
 
 LICENCE = "CC0 1.0 and CC BY 4.0, by file in ATTRIBUTION.md, which must stay with the pictures"

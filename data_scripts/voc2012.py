@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from common import DataSet, Item, Pixels, run
-from torchvision.datasets import VOCSegmentation
 from torchvision_sets import opened, photograph
 
 from unetlift import images
@@ -43,6 +42,8 @@ SPLITS = {"train": "train", "val": "test"}
 
 def find(source: Path) -> Iterator[Item]:
     """The pairs of a root with VOCdevkit/VOC2012/JPEGImages, SegmentationClass and ImageSets/Segmentation."""
+    from torchvision.datasets import VOCSegmentation  # it brings PyTorch along
+
     for official, split in SPLITS.items():
         voc = opened(partial(VOCSegmentation, source, "2012", official))
         for picture, mask in zip(map(Path, voc.images), map(Path, voc.masks), strict=True):
@@ -55,6 +56,8 @@ def _classes(mask: Path) -> Pixels:
 
 def fetch(folder: Path) -> Path:
     """The one archive, checked by torchvision."""
+    from torchvision.datasets import VOCSegmentation
+
     folder.mkdir()
     opened(partial(VOCSegmentation, folder, "2012", download=True))
     return folder
