@@ -54,7 +54,7 @@ Segments cell nuclei (background 0, nucleus 1) in fluorescence, stained and brig
 | data | 2018 Data Science Bowl stage1_train (BBBC038v1, Broad Institute; corrected masks by K. Lopuhin), CC0 1.0 |
 | split | train 462, val 69, test 83 pictures, ours: crops of one field never stand in two splits |
 | data hash | sha256 {data_hash} |
-| budget | 30 epochs of 128 x 128 crops (augmentation: microscopy), 8 a step, one-cycle peak 0.003, CE + Dice, seed 0, bf16; best by val mIoU |
+| budget | 30 epochs of 128 x 128 crops (augmentation: microscopy), 8 a step, peak rate 0.003, CE + Dice, seed 0, bf16 |
 | command | `{command}` |
 | weights' licence | MIT |
 

@@ -26,6 +26,12 @@ def train(config: TrainConfig) -> int:
     """Train a U-Net to segment, translate or restore pictures."""
     from unetlift import train as training
 
+    if config.dry_run:
+        tried = training.dry_run(config)
+        print(f"{tried.parameters:,} parameters, first loss {tried.loss:.4f}, {tried.memory / 2**30:.2f} GiB of memory")
+        step = f"{tried.steps} steps of {tried.step_seconds:.2f} s, validation {tried.validation_seconds:.0f} s"
+        print(f"an epoch takes about {tried.epoch_seconds:.0f} s ({step}); reading a step takes {tried.read_seconds:.2f} s")
+        return 0
     run = training.train(config)
     print(f"{run / 'best'} holds the best network by validation, {run / 'last'} the last.")
     return 0

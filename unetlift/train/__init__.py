@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
@@ -14,18 +15,22 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from unetlift import data, runs
+from unetlift.data.check import class_weights, require_sound
 from unetlift.errors import DataSetError, UsageError
 from unetlift.recipe import TrainConfig
 from unetlift.runtime import choose_device, choose_precision
+from unetlift.train.batchnorm import share_batchnorm
 from unetlift.train.begin import begin
 from unetlift.train.keep import GoOn, ModelFolders, WholeOrNot
 from unetlift.train.loaders import Loaders, make_kind
 from unetlift.train.module import Training
+from unetlift.train.rates import find_rate
+from unetlift.train.rehearse import Rehearsal, rehearse
 from unetlift.train.show import Bar, Lines
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it announces hardware that is absent, and a shop
 
-__all__ = ["train"]
+__all__ = ["dry_run", "train"]
 
 
 def train(config: TrainConfig) -> Path:
@@ -47,6 +52,11 @@ def train(config: TrainConfig) -> Path:
     if first:  # the others are started when it has begun
         runs.check(config)
     training, loaders = prepare(config)
+    if config.optimiser.learning_rate == "auto" and not runs.resumes(config):
+        training.config = config = _with_rate(config, find_rate(config, training, loaders))
+        print(f"learning rate {config.optimiser.learning_rate:g}", flush=True)
+    if config.machine.compile:
+        training.forward_with_traces = torch.compile(training.model.with_traces)
     run = Path(config.out)
     trainer = make_trainer(config, run)
     if first:
@@ -58,20 +68,37 @@ def train(config: TrainConfig) -> Path:
 
 
 def prepare(config: TrainConfig) -> tuple[Training, Loaders]:
-    """What is trained, and on what; nothing is written."""
+    """What is trained, and on what; nothing is written.
+
+    Raises:
+        UsageError: a name or number is wrong.
+        DataSetError: the data set cannot be used: what is wrong with it, or with how many of its files.
+    """
     choose_precision(config.machine.precision, choose_device(config.machine.device))
-    folder = Path(config.data)
-    pairs = {split: data.list_pairs(folder, split, config.val_fraction, config.task) for split in ("train", "val")}
+    folder, task = Path(config.data), config.task
+    pairs = {split: data.list_pairs(folder, split, config.val_fraction, task) for split in ("train", "val")}
     wanted = config.batch_size * config.machine.processes
     if len(pairs["train"]) < wanted:
         raise DataSetError(f"{folder} has {len(pairs['train'])} training pictures, fewer than the {wanted} of a step.")
     model, info = begin(config, pairs["train"] + pairs["val"])
-    weights = None
-    kind = make_kind(config, info, model.config.in_channels, model.config.classes)
-    training = Training(config, model, info, weights)
-    if config.machine.compile:
-        training.forward_with_traces = torch.compile(model.with_traces)
-    return training, Loaders(config, kind, pairs)
+    channels, weights = (model.config.in_channels, model.config.classes), None
+    weighed = task == "segment" and config.class_weights == "auto"
+    if weighed or (rank_zero_only.rank == 0 and not runs.resumes(config)):  # it reads every file once
+        findings = require_sound(folder, task, channels[1] if task == "restore" else channels[0], config.val_fraction)
+        weights = class_weights(findings.class_shares) if weighed else None
+    if config.machine.sync_batchnorm and choose_device(config.machine.device).type != "cuda":
+        share_batchnorm(model)
+    return Training(config, model, info, weights), Loaders(config, make_kind(config, info, *channels), pairs)
+
+
+def dry_run(config: TrainConfig) -> Rehearsal:
+    """Checks settings and data and tries a few steps; nothing is written."""
+    runs.check(config)
+    return rehearse(config, *prepare(config))
+
+
+def _with_rate(config: TrainConfig, rate: float) -> TrainConfig:
+    return replace(config, optimiser=replace(config.optimiser, learning_rate=rate))
 
 
 def make_trainer(config: TrainConfig, run: Path) -> L.Trainer:
@@ -84,7 +111,7 @@ def make_trainer(config: TrainConfig, run: Path) -> L.Trainer:
         devices=machine.devices,
         num_nodes=machine.nodes,
         strategy=machine.strategy,
-        sync_batchnorm=machine.sync_batchnorm,
+        sync_batchnorm=machine.sync_batchnorm and device.type == "cuda",
         deterministic=machine.deterministic or None,
         max_epochs=config.epochs,
         precision="bf16-mixed" if narrow else "32-true",
