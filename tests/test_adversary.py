@@ -100,9 +100,10 @@ def test_a_toy_pair_learns(kind: str) -> None:
         return 2 * F.avg_pool2d(x, 3, 1, 1)
 
     generator, discriminator = nn.Conv2d(1, 1, 3, padding=1), PatchDiscriminator(1, 1, width=8, layers=1)
-    learns = [torch.optim.Adam(network.parameters(), 5e-3, betas=(0.5, 0.999)) for network in (generator, discriminator)]
+    pairs = (generator, 1e-2), (discriminator, 2e-3)
+    learns = [torch.optim.Adam(network.parameters(), rate, betas=(0.5, 0.999)) for network, rate in pairs]
     distances, told = [], []
-    for _ in range(150):
+    for _ in range(200):
         x = torch.randn(8, 1, 16, 16)
         made = generator(x)
         judged = discriminator_loss(kind, discriminator(x, truth(x)), discriminator(x, made.detach()))
