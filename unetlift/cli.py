@@ -33,7 +33,8 @@ def train(config: TrainConfig) -> int:
         print(f"an epoch takes about {tried.epoch_seconds:.0f} s ({step}); reading a step takes {tried.read_seconds:.2f} s")
         return 0
     run = training.train(config)
-    print(f"{run / 'best'} holds the best network by validation, {run / 'last'} the last.")
+    if run is not None:
+        print(f"{run / 'best'} holds the best network by validation, {run / 'last'} the last.")
     return 0
 
 

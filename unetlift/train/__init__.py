@@ -33,14 +33,14 @@ logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it announces
 __all__ = ["dry_run", "train"]
 
 
-def train(config: TrainConfig) -> Path:
+def train(config: TrainConfig) -> Path | None:
     """Trains a network on a data set's folder.
 
     Args:
         config: the run; with `resume` it goes on where it has stopped, bit for bit as if it never had.
 
     Returns:
-        The run's folder: best/ and last/ (model folders), metrics.csv, config.yaml, resume/.
+        The run's folder: best/ and last/ (model folders), metrics.csv, config.yaml, resume/; None in all processes but the first.
 
     Raises:
         UsageError: a name or number is wrong, or `out` holds another run.
@@ -64,7 +64,7 @@ def train(config: TrainConfig) -> Path:
     resume_from = run / runs.RESUME if runs.resumes(config) and (run / runs.RESUME).exists() else None
     with _quiet():
         trainer.fit(training, datamodule=loaders, ckpt_path=resume_from, weights_only=True)
-    return run
+    return run if first else None
 
 
 def prepare(config: TrainConfig) -> tuple[Training, Loaders]:
@@ -155,6 +155,7 @@ def _quiet() -> Iterator[None]:
             ".*LeafSpec.* is deprecated",  # Lightning 2.6 under PyTorch 2.14
             "Found .* in eval mode at the start of training",  # a frozen encoder, or the average, is
             "You're resuming from a checkpoint that ended before the epoch ended",  # and our sampler knows where
+            "It is recommended to use `self.log",  # with sync_dist: our figures are sums over all processes already
             ".*does not have many workers",  # how many is the user's to say
         ):
             warnings.filterwarnings("ignore", known)
