@@ -111,3 +111,22 @@ def test_overlay_tints_only_what_has_a_class() -> None:
 def test_of_many_pages_the_first_is_read(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.stack([GRADIENT, GRADIENT + 1]), photometric="minisblack")
     np.testing.assert_array_equal(images.read_picture(tmp_path / "a.tif")[..., 0], GRADIENT)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif"])
+def test_whatever_is_wrong_with_a_files_bytes_is_one_kind_of_error(tmp_path: Path, name: str) -> None:
+    rng, path = np.random.default_rng(0), tmp_path / name
+    pixels = rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)
+    tifffile.imwrite(path, pixels, compression="zlib") if name.endswith("tif") else Image.fromarray(pixels).save(path)
+    whole, refused = path.read_bytes(), 0
+    for number in range(120):
+        data = bytearray(whole[: rng.integers(len(whole))] if number % 2 else whole)
+        for place in rng.integers(len(data), size=3) if number % 2 == 0 else ():
+            data[place] = rng.integers(256)
+        path.write_bytes(data)
+        for read in (images.read_picture, *([images.read_mask] if name == "a.png" else [])):  # masks are PNG files
+            try:
+                read(path)
+            except PictureError as error:
+                refused += name in str(error)
+    assert refused > 30

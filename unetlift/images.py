@@ -1,5 +1,7 @@
 """Reads and writes pictures and masks; the only room with OpenCV, Pillow and tifffile."""
 
+import struct
+import zlib
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -8,13 +10,17 @@ import cv2
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageOps
 
 from unetlift.errors import PictureError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 MAX_PIXELS = 2**28
 """Beyond it a file is refused before it is decoded: a small PNG can unfold to gigabytes."""
+
+DAMAGED = (OSError, ValueError, SyntaxError, RuntimeError, LookupError, TypeError, ArithmeticError, struct.error, zlib.error, cv2.error)
+DAMAGED += (Image.DecompressionBombError,)
+"""What the libraries raise over files that are cut off or have wrong bytes."""
 
 REFLECT = cv2.BORDER_REFLECT_101
 """The border that mirrors a picture about its outermost pixels."""
@@ -45,7 +51,7 @@ def size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
             height, width = _capped(path, header.height, header.width, max_pixels)
             lies = header.getexif().get(0x0112, 1) >= 5  # reads all of a PNG, hence after the cap
         return (width, height) if lies else (height, width)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+    except DAMAGED as error:
         raise _unreadable(path, error) from error
 
 
@@ -69,7 +75,7 @@ def decode_picture(data: bytes, path: Path) -> Picture:
     """The same from a file's bytes; `path` tells the format of a TIFF and names the file in errors."""
     try:
         pixels = tifffile.imread(BytesIO(data), key=0) if path.suffix.lower() in (".tif", ".tiff") else _decode(data)
-    except (OSError, ValueError, cv2.error, SyntaxError, RuntimeError) as error:
+    except DAMAGED as error:
         raise _unreadable(path, error) from error
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
@@ -126,7 +132,7 @@ def decode_mask(data: bytes, path: Path) -> NDArray[np.uint16]:
         with Image.open(BytesIO(data)) as image:
             upright = ImageOps.exif_transpose(image)
             labels = np.asarray(upright)
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+    except DAMAGED as error:
         raise _unreadable(path, error) from error
     if labels.ndim != 2:
         raise PictureError(f"{path} has {labels.shape[2]} channels; a mask holds one label a pixel (grey or palette PNG).")

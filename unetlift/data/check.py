@@ -160,7 +160,7 @@ class _Inspection:
             picture = images.read_picture(pair.image)
             self._look_at(pair.image, picture, "pictures")
             self._look_for_twin(split, pair.image, picture)
-            if np.isfinite(picture).all():
+            if picture.dtype != np.float32 or np.isfinite(picture).all():
                 self.tallies[split].add(picture)
         with self._collecting():
             if self.task == "segment":

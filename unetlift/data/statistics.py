@@ -66,7 +66,8 @@ class Tally:
         self.channels[channels] += 1
         self.depths[picture.dtype.name] += 1
         flat = images.to_float(picture).reshape(-1, channels)
-        sums = np.stack([np.full(channels, len(flat)), flat.sum(0, dtype=np.float64), np.einsum("pc,pc->c", flat, flat, dtype=np.float64)])
+        powers = [np.einsum(",".join(["pc"] * k) + "->c", *[flat] * k, dtype=np.float64) for k in (1, 2)]  # quicker than sum
+        sums = np.stack([np.full(channels, len(flat)), *powers])
         self.moments[channels] = self.moments.get(channels, 0) + sums
 
     def add_labels(self, classes: NDArray[np.int32], counts: NDArray[np.int64], ignore: int | None) -> None:
