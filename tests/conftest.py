@@ -3,6 +3,8 @@
 import os
 import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import jaxtyping
@@ -55,6 +57,35 @@ def kill_at(line: str, command: list[str]) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
+
+
+def kill_after(saves: int, path: Path, command: list[str]) -> None:
+    """Starts a process and kills it as soon as it has put a file into its place so many times."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    seen: set[int] = {path.stat().st_mtime_ns} if path.exists() else set()
+    wanted = len(seen) + saves
+    while len(seen) < wanted and process.poll() is None:
+        if path.exists():
+            seen.add(path.stat().st_mtime_ns)
+        time.sleep(0.001)
+    assert process.poll() is None, "it was done before it could be killed"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+TRAINING = ["--depth=2", "--width=4", "--crop=32", "--batch-size=4", "--workers=0", "--down=lift", "--up=lift", "--previews=0"]
+TRAINING += ["--no-report"]
+"""A network that learns cells in seconds."""
+
+
+def training(data: Path, out: Path, *more: str) -> list[str]:
+    """The command of a small training."""
+    return [sys.executable, "-m", "unetlift.cli", "train", f"--data={data}", f"--out={out}", *TRAINING, *more]
+
+
+def train(data: Path, out: Path, *more: str) -> subprocess.CompletedProcess:
+    """A small training, finished."""
+    return subprocess.run(training(data, out, *more), capture_output=True, text=True)
 
 
 def write_split(folder: Path, count: int, seed: int, size: tuple[int, int] = (48, 56)) -> None:

@@ -50,6 +50,7 @@ def evaluate(
     split: str,
     anchor: str = "none",
     done: Callable[[data.Pair, Tensor, Prediction, Tensor], None] = lambda *_: None,
+    val_fraction: float = 0.15,
 ) -> Accuracy:
     """Predicts a split's pictures whole and scores the answers; pictures to restore are degraded as the network was taught.
 
@@ -59,12 +60,13 @@ def evaluate(
         split: train, val or test.
         anchor: what the sampling grid is tied to.
         done: called after each picture with its pair, the input (1, C, H, W), the answer, and the target (1, ...).
+        val_fraction: share of train that is val where that has no folder.
 
     Raises:
         DataSetError: the split cannot be used, naming the file.
         UsageError: the data set's classes are not the network's.
     """
-    pairs = data.list_pairs(folder, split, task=predictor.info.task)
+    pairs = data.list_pairs(folder, split, val_fraction, predictor.info.task)
     info = _meaning(predictor, folder, pairs)
     kind = data.KINDS[info.task](info, predictor.channels, predictor.model.config.classes, data.Cache(0))
     task = TASKS[info.task]

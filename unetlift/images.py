@@ -46,7 +46,7 @@ def size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     try:
         if path.suffix.lower() in (".tif", ".tiff"):
             with tifffile.TiffFile(path) as tiff:
-                return _capped(path, *tiff.pages[0].shape[:2], max_pixels)
+                return _capped(path, tiff.pages[0].imagelength, tiff.pages[0].imagewidth, max_pixels)
         with Image.open(path) as header:
             height, width = _capped(path, header.height, header.width, max_pixels)
             lies = header.getexif().get(0x0112, 1) >= 5  # reads all of a PNG, hence after the cap
@@ -74,7 +74,7 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
 def decode_picture(data: bytes, path: Path) -> Picture:
     """The same from a file's bytes; `path` tells the format of a TIFF and names the file in errors."""
     try:
-        pixels = tifffile.imread(BytesIO(data), key=0) if path.suffix.lower() in (".tif", ".tiff") else _decode(data)
+        pixels = _decode_tiff(data) if path.suffix.lower() in (".tif", ".tiff") else _without_alpha(_decode(data))
     except DAMAGED as error:
         raise _unreadable(path, error) from error
     if pixels.dtype == np.bool_:
@@ -85,9 +85,9 @@ def decode_picture(data: bytes, path: Path) -> Picture:
         raise PictureError(f"{path} holds {pixels.dtype} values; save it as 8 or 16 bit, or as float.")
     if pixels.ndim == 2:
         pixels = pixels[..., None]
-    if pixels.ndim != 3 or pixels.shape[2] > 128:
+    if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 128:
         raise PictureError(f"{path} has the shape {pixels.shape}; a picture has height, width and up to 128 channels.")
-    return np.ascontiguousarray(pixels[..., : {2: 1, 4: 3}.get(pixels.shape[2], pixels.shape[2])])
+    return np.ascontiguousarray(pixels)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -100,6 +100,21 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def _decode_tiff(data: bytes) -> np.ndarray:
+    """The first page with its bands last; of four bands the fourth is alpha only where the file says so."""
+    with tifffile.TiffFile(BytesIO(data)) as tiff:
+        page = tiff.pages[0]
+        pixels = page.asarray()
+        if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
+            pixels = np.moveaxis(pixels, 0, -1)
+        alpha = any(kind in (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA) for kind in page.extrasamples)
+    return pixels[..., :-1] if alpha and pixels.ndim == 3 else pixels
+
+
+def _without_alpha(pixels: np.ndarray) -> np.ndarray:
+    return pixels[..., : {2: 1, 4: 3}.get(pixels.shape[2], pixels.shape[2])] if pixels.ndim == 3 else pixels
 
 
 def _decode(data: bytes) -> np.ndarray:

@@ -132,7 +132,6 @@ def shift_consistency(
     output: Tensor,
     max_shift: int,
     seed: int,
-    probabilities: bool,
     stride: int = 1,
     margin: int | None = None,
 ) -> Tensor:
@@ -148,12 +147,11 @@ def shift_consistency(
     What is normalised by its batch changes a little with the window, so that in training not even equivariant layers have 0.
 
     Args:
-        network: (N, C, H, W) to (N, K, H, W).
+        network: (N, C, H, W) to (N, K, H, W): probabilities, or pictures.
         x: what it has seen.
-        output: what it has answered: logits, or pictures.
+        output: what it has answered.
         max_shift: in pixels, from 1 on.
         seed: draws the shift.
-        probabilities: softmaxes are compared in place of the outputs.
         stride: the window's height and width are multiples of it.
         margin: pixels left out along the window's frame, where the network sees its own padding; `max_shift` unless given.
 
@@ -172,7 +170,7 @@ def shift_consistency(
     window = (..., slice(dy, dy + height), slice(dx, dx + width))
     inner = (..., slice(margin, height - margin), slice(margin, width - margin))
     moved, still = network(x[window])[inner].float(), output[window][inner].float()
-    return (moved.softmax(1) - still.softmax(1) if probabilities else moved - still).square().mean()
+    return (moved - still).square().mean()
 
 
 def lift_regularisers(traces: list[Trace]) -> Tensor:

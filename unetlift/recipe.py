@@ -118,6 +118,7 @@ class TrainConfig:
         class_weights: none, or auto: what is rare counts more.
         lift_penalty: weight of the lifting regularisers, as a share of the paper's 0.01 and 0.1.
         consistency: weight of the penalty on an answer that changes when the window moves.
+        max_shift: pixels by which it moves for that at most.
         degrade: what is done to the photographs that are to be restored.
         residual: the network answers with what is to be added to its input.
         adversary: none, or a PatchGAN beside the loss (pix2pix): lsgan or bce.
@@ -129,6 +130,7 @@ class TrainConfig:
         save_minutes: a training that is killed loses no more than this.
         previews: validation pictures drawn after each epoch.
         logger: beside metrics.csv: tensorboard, wandb or mlflow; give the flag again for another.
+        report: at the end the best network is measured on all splits, and report.html says how it is.
         machine: what it runs on.
     """
 
@@ -152,6 +154,7 @@ class TrainConfig:
     class_weights: Literal["none", "auto"] = "none"
     lift_penalty: float = 0.1
     consistency: float = 0.0
+    max_shift: int = 8
     degrade: DegradeConfig = DegradeConfig()
     residual: bool = False
     adversary: Literal["none", "lsgan", "bce"] = "none"
@@ -163,16 +166,19 @@ class TrainConfig:
     save_minutes: float = 10.0
     previews: int = 4
     logger: tuple[str, ...] = ()
+    report: bool = True
     machine: MachineConfig = MachineConfig()
 
     def __post_init__(self) -> None:
         one_of("task", self.task, TASKS)
         one_of("class_weights", self.class_weights, ("none", "auto"))
         one_of("adversary", self.adversary, ("none", "lsgan", "bce"))
-        at_least(1, self, "epochs", "batch_size", "crop")
+        at_least(1, self, "epochs", "batch_size", "crop", "max_shift")
         at_least(0, self, "lift_penalty", "consistency", "adversary_weight", "seed", "patience", "save_minutes", "previews")
         for name in self.logger:
             one_of("logger", name, LOGGERS)
+        if self.consistency and self.crop <= 3 * self.max_shift:
+            raise UsageError(f"max_shift is {self.max_shift}; it is below a third of the crop of {self.crop} pixels.")
         if not 0 < self.val_fraction < 1:
             raise UsageError(f"val_fraction is {self.val_fraction}; it lies between 0 and 1.")
         if self.encoder_rate is not None:

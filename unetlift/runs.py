@@ -16,7 +16,7 @@ from unetlift.recipe import USUAL, TrainConfig
 
 CONFIG = "config.yaml"
 RESUME = Path("resume") / "last.ckpt"
-ELSEWHERE = "out", "resume", "dry_run", "workers", "cache", "device", "save_minutes", "previews", "logger"
+ELSEWHERE = "out", "resume", "dry_run", "workers", "cache", "device", "save_minutes", "previews", "logger", "report"
 """Settings that may change while a run is stopped."""
 
 

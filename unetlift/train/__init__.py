@@ -21,9 +21,11 @@ from unetlift.recipe import TrainConfig
 from unetlift.runtime import choose_device, choose_precision
 from unetlift.train.batchnorm import share_batchnorm
 from unetlift.train.begin import begin
+from unetlift.train.finish import finish
 from unetlift.train.keep import GoOn, ModelFolders, WholeOrNot
 from unetlift.train.loaders import Loaders, make_kind
 from unetlift.train.module import Training
+from unetlift.train.previews import Previews
 from unetlift.train.rates import find_rate
 from unetlift.train.rehearse import Rehearsal, rehearse
 from unetlift.train.show import Bar, Lines
@@ -40,7 +42,8 @@ def train(config: TrainConfig) -> Path | None:
         config: the run; with `resume` it goes on where it has stopped, bit for bit as if it never had.
 
     Returns:
-        The run's folder: best/ and last/ (model folders), metrics.csv, config.yaml, resume/; None in all processes but the first.
+        The run's folder: best/ and last/ (model folders), metrics.csv, previews/, report.html, scores.json, config.yaml, resume/;
+        None in all processes but the first.
 
     Raises:
         UsageError: a name or number is wrong, or `out` holds another run.
@@ -64,7 +67,11 @@ def train(config: TrainConfig) -> Path | None:
     resume_from = run / runs.RESUME if runs.resumes(config) and (run / runs.RESUME).exists() else None
     with _quiet():
         trainer.fit(training, datamodule=loaders, ckpt_path=resume_from, weights_only=True)
-    return run if first else None
+    if not first:
+        return None
+    if config.report:
+        finish(config, run)
+    return run
 
 
 def prepare(config: TrainConfig) -> tuple[Training, Loaders]:
@@ -130,7 +137,8 @@ def _callbacks(config: TrainConfig, run: Path) -> list[Callback]:
     stop = {"segment": "val_miou"}.get(config.task, "val_psnr")
     early = [EarlyStopping(stop, mode="max", patience=config.patience, check_finite=False)] if config.patience else []
     shown = [Bar()] if watched else []
-    return [ModelFolders(run), Lines(run / "metrics.csv", not watched), *early, *shown, GoOn(run / runs.RESUME, config.save_minutes)]
+    kept = [ModelFolders(run), Lines(run / "metrics.csv", not watched), Previews(run / "previews", config.previews)]
+    return [*kept, *early, *shown, GoOn(run / runs.RESUME, config.save_minutes)]
 
 
 def _logger(name: str, run: Path) -> Logger:

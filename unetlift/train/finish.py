@@ -41,7 +41,7 @@ def finish(config: TrainConfig, run: Path) -> None:
 
 def _measure(config: TrainConfig, run: Path, best: Predictor) -> Outcome:
     pairs = {split: data.list_pairs(Path(config.data), split, config.val_fraction, config.task) for split in ("train", "val")}
-    scores, confusion, unscored = _scores(config, best, pairs["val"])
+    scores, confusion, unscored = _scores(config, best)
     pictures = {split: len(found) for split, found in pairs.items()}
     if "test" in scores:
         pictures["test"] = scores["test"].pictures
@@ -59,7 +59,7 @@ def _epochs(path: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
 
 
-def _scores(config: TrainConfig, best: Predictor, pairs: list[data.Pair]) -> tuple[dict[str, Scores], list[list[int]], list[str]]:
+def _scores(config: TrainConfig, best: Predictor) -> tuple[dict[str, Scores], list[list[int]], list[str]]:
     """Scores by split, the validation's confusion, and why a split has none."""
     folder, scores, notes = Path(config.data), {}, []
     counts = SegmentationScores(best.info.class_names, best.info.ignore_index)
@@ -69,9 +69,7 @@ def _scores(config: TrainConfig, best: Predictor, pairs: list[data.Pair]) -> tup
         whom["test"] = _nothing
     for split, done in whom.items():
         try:
-            if split == "val" and data.list_pairs(folder, split, task=config.task) != pairs:
-                raise UsageError(f"its share of train is {config.val_fraction}, and evaluate knows the usual one alone.")
-            found = evaluate(best, folder, split, done=done)
+            found = evaluate(best, folder, split, done=done, val_fraction=config.val_fraction)
         except UnetliftError as error:
             notes.append(f"The split {split} has no scores: {error}")
         else:

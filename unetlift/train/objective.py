@@ -13,9 +13,6 @@ from unetlift.pools import Trace
 from unetlift.recipe import TrainConfig
 from unetlift.tasks import Task
 
-MAX_SHIFT = 8
-"""Pixels by which a window moves for the shift-consistency loss."""
-
 Network = Callable[[Tensor], tuple[Tensor, list[Trace]]]
 
 
@@ -48,7 +45,8 @@ class Objective:
             terms["lift_u"], terms["lift_p"] = penalties
             loss = loss + penalties.sum()
         if config.consistency:
-            terms["consistency"] = shift_consistency(self._answers(network), x, self.task.comparable(x, output), MAX_SHIFT, seed, False)
+            still = self.task.comparable(x, output)
+            terms["consistency"] = shift_consistency(self._answers(network), x, still, config.max_shift, seed)
             loss = loss + config.consistency * terms["consistency"]
         if self.adversary is not None:
             terms |= self._play(x, self.task.comparable(x, output), target)
