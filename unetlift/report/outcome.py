@@ -17,9 +17,10 @@ WORDS = {
     "dice": "Dice",
     "pixel_accuracy": "pixel accuracy",
     "boundary_iou": "boundary IoU",
-    "psnr": "PSNR in dB",
+    "psnr": "PSNR",
     "ssim": "SSIM",
     "mae": "mean absolute error",
+    "total_variation_target": "total variation of the targets",
 }
 """Scores as people know them; others are called what they are."""
 
@@ -113,7 +114,7 @@ class Outcome:
 
 def figure(name: str, value: float | None) -> str:
     """A score for people."""
-    return "unknown" if value is None else f"{value:.2f}" if name == "psnr" else f"{value:.4f}"
+    return "unknown" if value is None else f"{value:.2f} dB" if name == "psnr" else f"{value:.4f}"
 
 
 def word(name: str) -> str:

@@ -35,9 +35,9 @@ svg { display: block; width: 100%; height: auto; }
 figure { margin: 0 0 18px; }
 .case { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 6px; align-items: start; }
 .case div { min-width: 0; } .case span { display: block; font-size: 12px; line-height: 1.5; color: var(--soft); }
-.case img { display: block; width: 100%; height: auto; border-radius: 3px; background: #000; }
+.case img { display: block; width: 100%; height: auto; max-height: 340px; object-fit: contain; object-position: 0 0; }
 figcaption { grid-column: 1 / -1; font-size: 13.5px; overflow-wrap: anywhere; }
-figcaption b { color: var(--ink); font-weight: 600; }
+figcaption strong { color: var(--ink); font-weight: 600; }
 details { margin-top: 8px; } summary { cursor: pointer; color: var(--first); }
 details .wide { margin-top: 10px; }
 code { font-family: ui-monospace, Consolas, "DejaVu Sans Mono", monospace; font-size: 13px; overflow-wrap: anywhere; }

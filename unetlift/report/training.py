@@ -100,7 +100,7 @@ def _legend(info: ModelInfo) -> Element:
 
 def _case(case: Case, score: str) -> Element:
     shown = [tag("div", tag("span", name), picture(pixels, f"{case.name}: {name}")) for name, pixels in case.pictures.items()]
-    caption = tag("figcaption", tag("b", case.name), f": {word(score)} {figure(score, case.score)}")
+    caption = tag("figcaption", tag("strong", case.name), f": {word(score)} {figure(score, case.score)}")
     return tag("figure", caption, *shown, class_="case")
 
 
@@ -113,7 +113,7 @@ def _stability(outcome: Outcome) -> list[Element]:
         [mode, decibels(report.mean), decibels(report.worst), *([f"{100 * report.agreement:.2f} %"] if labels else [])]
         for mode, report in outcome.stability.items()
     ]
-    words = [tag("p", tag("b", mode), f": {conditions(report)}", class_="note") for mode, report in outcome.stability.items()]
+    words = [tag("p", tag("strong", mode), f": {conditions(report)}", class_="note") for mode, report in outcome.stability.items()]
     caption = "PSNR between the answer to a moved picture, moved back, and the answer to the picture as it was"
     return [tag("h2", "Shift stability"), table(caption, heads, rows), *words]
 
