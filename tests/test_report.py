@@ -15,11 +15,11 @@ from PIL import Image
 from skimage.measure import block_reduce
 from torchmetrics.functional import confusion_matrix
 
-from unetlift import UNet, from_pretrained
+from unetlift import UNet, data, evaluate, from_pretrained
 from unetlift.config import NetworkConfig
 from unetlift.errors import ModelFolderError
 from unetlift.info import TARGET_MEAN, TARGET_STD, DegradeConfig, ModelInfo
-from unetlift.predict import answer
+from unetlift.predict import answer, load_predictor
 from unetlift.recipe import MachineConfig, TrainConfig
 from unetlift.report import tiles
 from unetlift.train.finish import finish
@@ -205,9 +205,6 @@ def test_the_same_run_gives_the_same_files(strange: Path) -> None:
 
 
 def test_figures_are_those_of_the_best_network(strange: Path) -> None:
-    from unetlift import data, evaluate
-    from unetlift.predict import load_predictor
-
     figures = json.loads((strange / "scores.json").read_text())
     folder = strange.parent / "a <i> | set"
     for split in ("val", "test"):
@@ -262,6 +259,17 @@ def test_what_cannot_be_measured_is_a_sentence(tmp_path: Path) -> None:
     page = _Page((run / "report.html").read_text())
     assert {lacking, small} <= set(page.texts) and len(page.all("img")) == 8 * 4
     assert small in (run / "best" / "README.md").read_text()
+
+
+def test_a_validation_that_is_cut_from_train_is_that_of_the_training(tmp_path: Path) -> None:
+    cells = tmp_path / "cells"
+    write_split(cells / "train", 12, 0, (64, 64))
+    config = TrainConfig(str(cells), str(tmp_path / "run"), network=_network(), val_fraction=0.8, machine=MACHINE)
+    run = _run(tmp_path, config, ModelInfo(("0", "1"), ((0, 0, 0), (9, 9, 9))))
+    finish(config, run)
+    figures = json.loads((run / "scores.json").read_text())
+    held_out = {f"train/images/{pair.image.name}" for pair in data.list_pairs(cells, "val", 0.8)}
+    assert set(figures["scores"]["val"]["each"]) == held_out and len(held_out) == figures["pictures"]["val"] > 6
 
 
 def test_a_restoring_network_has_no_classes(tmp_path: Path) -> None:
