@@ -130,3 +130,28 @@ def test_whatever_is_wrong_with_a_files_bytes_is_one_kind_of_error(tmp_path: Pat
             except PictureError as error:
                 refused += name in str(error)
     assert refused > 30
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 12])
+def test_pictures_of_any_bands_come_back_as_they_were(channels: int, dtype: type, tmp_path: Path) -> None:
+    high = 1 if dtype is np.float32 else np.iinfo(dtype).max
+    pixels = np.random.default_rng(0).uniform(0, high, (20, 31, channels)).astype(dtype)
+    path = tmp_path / ("picture.png" if images.fits_png(pixels) else "picture.tif")
+    images.write_any(path, pixels)
+    again = images.read_picture(path)
+    assert again.dtype == dtype and np.array_equal(again, pixels) and images.size(path) == (20, 31)
+
+
+@pytest.mark.parametrize("extra", [1, 2], ids=["associated", "unassociated"])
+def test_a_fourth_band_is_alpha_only_where_the_file_says_so(extra: int, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 31, 4)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "alpha.tif", pixels, photometric="rgb", extrasamples=[extra])
+    assert np.array_equal(images.read_picture(tmp_path / "alpha.tif"), pixels[..., :3])
+
+
+def test_bands_stored_one_after_the_other_are_bands(tmp_path: Path) -> None:
+    bands = np.random.default_rng(0).integers(0, 65536, (5, 20, 31)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "bands.tif", bands, photometric="minisblack", planarconfig="separate")
+    assert np.array_equal(images.read_picture(tmp_path / "bands.tif"), np.moveaxis(bands, 0, -1))
+    assert images.size(tmp_path / "bands.tif") == (20, 31)

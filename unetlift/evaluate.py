@@ -67,7 +67,7 @@ def evaluate(
         UsageError: the data set's classes are not the network's.
     """
     pairs = data.list_pairs(folder, split, val_fraction, predictor.info.task)
-    info = _meaning(predictor, folder, pairs)
+    info = _meaning(predictor, folder)
     kind = data.KINDS[info.task](info, predictor.channels, predictor.model.config.classes, data.Cache(0))
     task = TASKS[info.task]
     total, ask, each = task.scores_for(info), predictor.anchored(anchor), {}
@@ -82,10 +82,11 @@ def evaluate(
     return Accuracy(split, len(pairs), {name: _known(value) for name, value in total.compute().items()}, each)
 
 
-def _meaning(predictor: Predictor, folder: Path, pairs: list[data.Pair]) -> ModelInfo:
-    if predictor.info.task != "segment":
+def _meaning(predictor: Predictor, folder: Path) -> ModelInfo:
+    """What the split's masks mean: what dataset.yaml says, or else what the network knows."""
+    info = data.from_yaml(folder) if predictor.info.task == "segment" else None
+    if info is None:
         return predictor.info
-    info = data.describe(folder, pairs)
     if len(info.class_names) != len(predictor.info.class_names):
         theirs, ours = ", ".join(info.class_names), ", ".join(predictor.info.class_names)
         raise UsageError(f"{folder} has the classes {theirs}, but the network knows {ours}; evaluate it on data of its own classes.")

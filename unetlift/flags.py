@@ -23,7 +23,8 @@ def parse(kind: type[Config], argv: list[str], prog: str, description: str) -> C
         ModelFolderError: that folder is missing, damaged or foreign.
         UsageError: the file cannot be read or has unknown keys, or the dataclass refuses a value.
     """
-    argv, values = list(argv), {}
+    argv = [part for given in argv for part in (given.split("=", 1) if given.startswith("--config=") else [given])]
+    values: dict[str, Any] = {}
     if "--config" in argv:
         at = argv.index("--config")
         if at + 1 == len(argv):

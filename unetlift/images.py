@@ -178,7 +178,9 @@ def write_any(target: Path, pixels: Picture) -> None:
     if fits_png(pixels):
         write_picture(target, pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     else:
-        tifffile.imwrite(target, pixels, photometric="rgb" if pixels.shape[2] == 3 else "minisblack")
+        bands = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+        how = {"planarconfig": "contig"} if bands.ndim == 3 else {}  # else a picture of many bands is taken for many pictures
+        tifffile.imwrite(target, bands, photometric="rgb" if pixels.shape[2] == 3 else "minisblack", **how)
 
 
 def to_float(pixels: Picture) -> NDArray[np.float32]:

@@ -54,7 +54,8 @@ class Lines(Callback):
         self.began, self.seconds = time.monotonic(), 0.0
         score = figures[f"val_{training.task.best}"]
         self.best = max(self.best, score)
-        self.rows.append({"epoch": epoch, "step": trainer.global_step, "seconds": round(seconds, 1)} | figures)
+        rate = training.optimizers().param_groups[0]["lr"]
+        self.rows.append({"epoch": epoch, "step": trainer.global_step, "seconds": round(seconds, 1), "learning_rate": rate} | figures)
         if not trainer.is_global_zero:
             return
         write_atomically(self.path, lambda part: part.write_text(_table(self.rows)))
