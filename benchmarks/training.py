@@ -111,7 +111,8 @@ def tables(found: dict[str, Any]) -> str:
     titles = {"camvid": "CamVid, test, 20 epochs of 192 x 192 crops"}
     titles |= {"dsb2018": "Nuclei (dsb2018), test, 30 epochs of 128 x 128 crops"}
     for key, title in titles.items():
-        lines += [f"## {title}", "", "| variant | parameters | mIoU | Dice | boundary IoU | pixel accuracy |", "|---|---:|---:|---:|---:|---:|"]
+        lines += [f"## {title}", "", "| variant | parameters | mIoU | Dice | boundary IoU | pixel accuracy |"]
+        lines += ["|---|---:|---:|---:|---:|---:|"]
         for name, row in found[key].items():
             figures = [f"{row[score]:.4f}" for score in ("miou", "dice", "boundary_iou", "pixel_accuracy")]
             lines.append(f"| `{name}` | {row['parameters']:,} | {' | '.join(figures)} |")

@@ -186,7 +186,7 @@ def test_evaluate_counts_what_a_hand_would(tmp_path: Path, cells: Path, model_fo
     from unetlift.predict import load_predictor
 
     code, out, _ = _run(capsys, "evaluate", "--model", model_folder, "--data", cells, "--json", tmp_path / "s.json", "--precision=float32")
-    assert code == 0 and "mean" in out
+    assert code == 0 and "miou" in out
     predictor = load_predictor(model_folder, precision="float32")
     inside = union = 0
     for path in sorted((cells / "test" / "images").iterdir()):
@@ -208,7 +208,7 @@ FAULTS = {
     "a full output": (["predict", "--model", "{model}", "--input", "{pictures}", "--output", "{cells}"], 2, "is not empty"),
     "an unknown key in a config": (["train", "--config", "{yaml}"], 2, "unknown key 'colour'"),
     "a bad number": (["train", "--data", "{cells}", "--out", "{out}", "--epochs", "0"], 2, "epochs is 0"),
-    "too few pictures": (["train", "--data", "{cells}", "--out", "{out}", "--batch-size", "99"], 3, "fewer than batch_size 99"),
+    "too few pictures": (["train", "--data", "{cells}", "--out", "{out}", "--batch-size", "99"], 3, "fewer than the 99 of a step"),
     "too large a window": (
         ["stability", "--model={model}", "--input={pictures}", "--out", "{out}", "--max-shift=40", "--pictures=1"],
         2,

@@ -1,6 +1,5 @@
 """Training that begins with what others have learned: an encoder's weights, or a whole model folder."""
 
-import json
 import os
 import re
 import shutil
@@ -13,6 +12,7 @@ import safetensors.torch
 import segmentation_models_pytorch as smp
 import timm
 import torch
+import yaml
 from conftest import kill_at
 from torch import Tensor
 
@@ -20,7 +20,7 @@ import unetlift
 from unetlift import cli, convert
 from unetlift.info import ModelInfo
 from unetlift.model import load
-from unetlift.recipe import TrainConfig
+from unetlift.recipe import MachineConfig, TrainConfig
 from unetlift.train import train
 
 pytestmark = pytest.mark.filterwarnings(
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:The 'val_dataloader' does not have many workers",
 )
 
-BRIEF = ["--epochs=1", "--crop=32", "--batch-size=4", "--workers=0", "--precision=float32"]
+BRIEF = ["--epochs=1", "--crop=32", "--batch-size=4", "--workers=0", "--precision=float32", "--no-report", "--previews=0"]
 SMALL = ["--encoder=tu-test_resnet", "--depth=2", "--width=4", "--down=lift", "--up=lift"]
 TWO = {"class_names": ("ground", "cell"), "colours": ((0, 0, 0), (9, 8, 7))}
 OWN = ModelInfo(**TWO, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
@@ -149,7 +149,8 @@ def test_a_file_of_settings_may_say_where_to_go_on_from(folder: Path, cells: Pat
 
 
 def test_no_network_is_asked_for_in_python_either(folder: Path, cells: Path, tmp_path: Path) -> None:
-    run = train(TrainConfig(str(cells), str(tmp_path / "run"), from_=str(folder), epochs=1, crop=32, batch_size=4, workers=0))
+    brief = {"epochs": 1, "crop": 32, "batch_size": 4, "report": False, "machine": MachineConfig(workers=0)}
+    run = train(TrainConfig(str(cells), str(tmp_path / "run"), from_=str(folder), **brief))
     assert load(run / "best")[0].config == load(folder)[0].config
 
 
@@ -227,5 +228,5 @@ def test_a_killed_training_with_a_frozen_encoder_resumes_as_if_never_stopped(wei
     for name in ("best", "last"):
         ours, theirs = (tmp_path / run / name / "model.safetensors" for run in ("cut", "whole"))
         assert ours.read_bytes() == theirs.read_bytes()
-    settings = json.loads((tmp_path / "cut" / "config.json").read_text())
+    settings = yaml.safe_load((tmp_path / "cut" / "config.yaml").read_text())
     assert settings["encoder_weights"] == str(weights) and settings["freeze_encoder"]

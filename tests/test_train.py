@@ -1,7 +1,12 @@
 """Training learns each of its tasks, keeps best and last, and overwrites nothing."""
 
+import contextlib
 import csv
+import importlib.util
+import os
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -156,6 +161,37 @@ def test_schedules_rise_and_then_fall(name: str) -> None:
     assert rates[10] == 1 and all(a >= b for a, b in pairwise(rates[10:]))
     assert rates[100] == (1 if name == "constant" else pytest.approx(0))
     assert name != "cosine" or rates[55] == pytest.approx(0.5)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_a_terminal_sees_loss_score_speed_and_time(cells: Path, tmp_path: Path) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = training(cells, tmp_path / "run", "--epochs=2")
+    environment = os.environ | {"COLUMNS": "160", "TERM": "xterm"}
+    process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error on Linux
+        while part := os.read(ours, 65536):
+            seen += part
+    assert process.wait() == 0, seen.decode()
+    for word in (b"images/s", b"loss:", b"val_miou", b"Epoch 1/1", b"\xe2\x80\xa2"):  # a bullet between time gone and left
+        assert word in seen, word
+
+
+@pytest.mark.parametrize(("name", "package"), [("tensorboard", "tensorboard"), ("wandb", "wandb"), ("mlflow", "mlflow")])
+def test_loggers_log_or_say_what_is_missing(name: str, package: str, cells: Path, tmp_path: Path) -> None:
+    there = importlib.util.find_spec(package) is not None
+    if there and name != "tensorboard":
+        pytest.skip(f"{package} is here, and would send what it logs to a server.")
+    done = train(cells, tmp_path / "run", "--epochs=1", f"--logger={name}")
+    if there:
+        assert done.returncode == 0, done.stderr
+        assert list((tmp_path / "run" / "tensorboard").glob("events.out.*"))
+    else:
+        assert done.returncode == 2 and f"pip install 'unetlift[{name}]'" in done.stderr and not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -152,7 +152,7 @@ def _logger(name: str, run: Path) -> Logger:
     try:
         return makers[name]()
     except ModuleNotFoundError as error:
-        raise UsageError(f"logger {name!r} needs a package that is not here ({error.name}); pip install {name}.") from error
+        raise UsageError(f"logger {name!r} needs a package that is not here; pip install 'unetlift[{name}]'.") from error
 
 
 @contextmanager
