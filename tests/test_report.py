@@ -136,7 +136,7 @@ def _run(folder: Path, config: TrainConfig, info: ModelInfo) -> Path:
     UNet(**vars(config.network)).save_pretrained(run / "best", info)
     score = "miou" if config.task == "segment" else "psnr"
     rows = [(1, 0.9, 0.8, 0.003, 0.25), (2, 0.7, 0.9, 0.001, 0.5), (3, 0.6, 0.7, 0.0001, 0.5)]
-    head = f"epoch,train_loss,val_loss,learning_rate,val_{score}\n"
+    head = f"epoch,train_task,val_loss,learning_rate,val_{score}\n"
     (run / "metrics.csv").write_text(head + "".join(",".join(map(str, row)) + "\n" for row in rows))
     return run
 

@@ -39,7 +39,7 @@ FEW = 25
 def curves(outcome: Outcome) -> Element:
     """An `svg` of the losses, the score and the learning rate after each epoch; which of them is best is a dotted line."""
     lines = {
-        "loss": {"training": "train_loss", "validation": "val_loss"},
+        "loss of the task": {"training": "train_task", "validation": "val_loss"},
         f"validation {word(outcome.score)}": {"validation": f"val_{outcome.score}"},
         "learning rate": {"training": "learning_rate"},
     }
@@ -72,7 +72,7 @@ def _words(outcome: Outcome) -> str:
     first, last = outcome.epochs[0], outcome.epochs[-1]
     best = figure(outcome.score, max(row[f"val_{outcome.score}"] for row in outcome.epochs))
     return (
-        f"Curves over {len(outcome.epochs)} epochs: the training loss went from {first['train_loss']:.4f} to {last['train_loss']:.4f}, the "
+        f"Curves over {len(outcome.epochs)} epochs: the training loss went from {first['train_task']:.4f} to {last['train_task']:.4f}, the "
         f"validation loss from {first['val_loss']:.4f} to {last['val_loss']:.4f}; the best validation {word(outcome.score)}, {best}, came "
         f"after epoch {outcome.best_epoch}."
     )
