@@ -78,7 +78,7 @@ def _tell(number: signal.Signals, command: list[str]) -> tuple[int, str]:
 
 
 def test_told_to_stop_it_saves_and_goes_on_as_if_never_stopped(cells: Path, tmp_path: Path) -> None:
-    flags = ("--epochs=40", "--batch-size=1", "--width=8")
+    flags = ("--epochs=12", "--batch-size=1")
     code, said = _tell(signal.SIGTERM, training(cells, tmp_path / "cut", *flags))
     assert code == 143 and said.startswith("unetlift: interrupted in epoch") and said.endswith("--resume goes on from here.")
     code, said = _tell(signal.SIGINT, training(cells, tmp_path / "other", *flags))

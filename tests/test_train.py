@@ -132,6 +132,10 @@ def test_a_run_is_never_overwritten_nor_resumed_with_other_settings(cells: Path,
         (lambda: OptimiserConfig(schedule="step"), "schedule 'step' is unknown; it is one of onecycle, cosine, poly, constant"),
         (lambda: OptimiserConfig(warmup=1.0), "warmup is 1.0; it lies from 0 to below 1"),
         (lambda: OptimiserConfig(learning_rate=-1), "learning_rate is -1; it is a number from 0 on"),
+        (
+            lambda: TrainConfig("d", "o", optimiser=OptimiserConfig(learning_rate="auto"), machine=MachineConfig(devices=2)),
+            "learning_rate is 'auto', which one process alone can find",
+        ),
         (lambda: MachineConfig(devices=0), "devices is 0; it is a number from 1 on"),
     ],
 )

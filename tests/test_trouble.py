@@ -77,9 +77,9 @@ def small_disk(tmp_path: Path):
 
 def test_a_full_disk_leaves_the_checkpoint_before_whole(cells: Path, small_disk: Path) -> None:
     run = small_disk / "run"
-    command = training(cells, run, "--epochs=60")
+    command = training(cells, run, "--epochs=20")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not process.stdout.readline().startswith("epoch 2/"):
+    while not process.stdout.readline().startswith("epoch 3/"):
         assert process.poll() is None
     filler = (small_disk / "filler").open("wb", buffering=0)
     with pytest.raises(OSError, match="No space left"):
@@ -92,9 +92,9 @@ def test_a_full_disk_leaves_the_checkpoint_before_whole(cells: Path, small_disk:
     for folder in ("best", "last"):
         from_pretrained(run / folder)
     (small_disk / "filler").unlink()
-    resumed = train(cells, run, "--epochs=60", "--resume")
+    resumed = train(cells, run, "--epochs=20", "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    assert "epoch 60/60" in resumed.stdout and "epoch 2/60" not in resumed.stdout
+    assert "epoch 20/20" in resumed.stdout and "epoch 2/20" not in resumed.stdout
 
 
 def test_a_disk_that_is_full_from_the_start_is_one_sentence(cells: Path, small_disk: Path) -> None:

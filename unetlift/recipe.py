@@ -183,6 +183,8 @@ class TrainConfig:
             raise UsageError(f"val_fraction is {self.val_fraction}; it lies between 0 and 1.")
         if self.encoder_rate is not None:
             at_least(0, self, "encoder_rate")
+        if self.optimiser.learning_rate == "auto" and self.machine.processes > 1:
+            raise UsageError("learning_rate is 'auto', which one process alone can find; give the number that it says.")
         if self.batch_size % self.optimiser.accumulate:
             raise UsageError(f"accumulate is {self.optimiser.accumulate}; it divides batch_size {self.batch_size} evenly.")
 

@@ -75,6 +75,11 @@ def _check_folder(config: TrainConfig) -> None:
         raise UsageError(f"{was}; resume with the same, or give another --out.")
 
 
+def kept_rate(config: TrainConfig) -> float:
+    """The learning rate that the run to resume has found."""
+    return yaml.safe_load((Path(config.out) / CONFIG).read_text(encoding="utf-8"))["learning_rate"]
+
+
 def flags_of(network: NetworkConfig | ConvertedConfig) -> NetworkConfig:
     """What the flags of networks say of either kind; of a converted one, those that there are."""
     if isinstance(network, NetworkConfig):

@@ -55,9 +55,10 @@ def train(config: TrainConfig) -> Path | None:
     if first:  # the others are started when it has begun
         runs.check(config)
     training, loaders = prepare(config)
-    if config.optimiser.learning_rate == "auto" and not runs.resumes(config):
-        training.config = config = _with_rate(config, find_rate(config, training, loaders))
-        print(f"learning rate {config.optimiser.learning_rate:g}", flush=True)
+    if config.optimiser.learning_rate == "auto":
+        rate = runs.kept_rate(config) if runs.resumes(config) else find_rate(config, training, loaders)
+        training.config = config = replace(config, optimiser=replace(config.optimiser, learning_rate=rate))
+        print(f"learning rate {rate:g}", flush=True)
     if config.machine.compile:
         training.forward_with_traces = torch.compile(training.model.with_traces)
     run = Path(config.out)
@@ -102,10 +103,6 @@ def dry_run(config: TrainConfig) -> Rehearsal:
     """Checks settings and data and tries a few steps; nothing is written."""
     runs.check(config)
     return rehearse(config, *prepare(config))
-
-
-def _with_rate(config: TrainConfig, rate: float) -> TrainConfig:
-    return replace(config, optimiser=replace(config.optimiser, learning_rate=rate))
 
 
 def make_trainer(config: TrainConfig, run: Path) -> L.Trainer:
