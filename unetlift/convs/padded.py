@@ -1,5 +1,7 @@
 """Padding of one, two or three axes, for maps smaller than the pad too, that keeps the memory format it is given."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -42,7 +44,21 @@ def pad(x: Field, pads: Pads, mode: str) -> Padded:
         for axis, before, after in reversed(axes):
             x = take(x, axis, source_index(x.shape[axis], before, after, mode, x.device))
         return x
-    return F.pad(x, pads, mode=mode)
+    return prolong(x, pads) if mode == "replicate" else F.pad(x, pads, mode=mode)
+
+
+def prolong(x: Field, pads: Sequence[int]) -> Padded:
+    """Repeats the outermost entries, as `pad` does for `replicate`; in a graph the pads may be unknown, 0 among them."""
+    if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
+        return F.pad(x, list(pads), mode="replicate")
+    for number in range(len(pads) // 2):  # PyTorch 2.14's own gradient is laid out otherwise than it tells the compiler
+        axis = x.ndim - 1 - number
+        ends = x.narrow(axis, 0, 1), x.narrow(axis, x.shape[axis] - 1, 1)
+        before, after = (
+            end.expand([*x.shape[:axis], pads[2 * number + side], *x.shape[axis + 1 :]]) for side, end in enumerate(ends)
+        )
+        x = torch.cat([before, x, after], axis)
+    return x
 
 
 def take(x: Field, axis: int, index: Tensor) -> Padded:

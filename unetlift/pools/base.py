@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unetlift.convs.padded import prolong
 from unetlift.errors import check_map
 from unetlift.types import Band, Field, Given, Indices, Phase, Votes
 
@@ -45,7 +46,7 @@ class Down(nn.Module, ABC):
         size = x.shape[2:]
         odd = [end for length in reversed(size) for end in (0, (length + 1) // 2 * 2 - length)]
         if torch.compiler.is_compiling() or any(odd):  # asking a graph would make one for each parity of each axis
-            x = F.pad(x, odd, mode="replicate")
+            x = prolong(x, odd)
         y, trace = self.reduce(x)
         return y, trace._replace(size=tuple(size))
 
