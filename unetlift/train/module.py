@@ -104,7 +104,7 @@ class Training(L.LightningModule):
             what = f"loss {terms['loss'].item():g}, gradient {length.item():g}"
             raise TrainingError(
                 f"Step {self.global_step + 1} (epoch {self.current_epoch + 1}) is not finite ({what}); its pictures are {files}. "
-                "The last good state is kept: look at them, or resume in another --out with a smaller --learning-rate or with --clip."
+                "The last good state is kept: look at the pictures, or train anew with a smaller --learning-rate or with --clip 1."
             )
         self.optimizers().step()
         self.lr_schedulers().step()
