@@ -1,6 +1,7 @@
 """A training that was killed or stopped goes on as if it never had, bit for bit."""
 
 import csv
+import os
 import signal
 import subprocess
 import sys
@@ -67,18 +68,19 @@ def test_killed_before_anything_was_saved_it_begins_with_the_same_weights(cells:
 
 
 def _tell(number: signal.Signals, command: list[str]) -> tuple[int, str]:
-    """Starts a training, tells it to stop after its first epoch, and returns its exit code and last word."""
+    """Starts a training, tells all its processes to stop after its first epoch, and returns its exit code and last word."""
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what a shell has put into the background is deaf to it
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, **pipes, preexec_fn=heard, start_new_session=True)
     while not process.stdout.readline().startswith("epoch 1/"):
         assert process.poll() is None
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal and SLURM do: the readers are told too
     _, errors = process.communicate(timeout=120)
     return process.returncode, errors.strip().splitlines()[-1]
 
 
 def test_told_to_stop_it_saves_and_goes_on_as_if_never_stopped(cells: Path, tmp_path: Path) -> None:
-    flags = ("--epochs=12", "--batch-size=1")
+    flags = ("--epochs=12", "--batch-size=1", "--workers=1")
     code, said = _tell(signal.SIGTERM, training(cells, tmp_path / "cut", *flags))
     assert code == 143 and said.startswith("unetlift: interrupted in epoch") and said.endswith("--resume goes on from here.")
     code, said = _tell(signal.SIGINT, training(cells, tmp_path / "other", *flags))
@@ -87,6 +89,17 @@ def test_told_to_stop_it_saves_and_goes_on_as_if_never_stopped(cells: Path, tmp_
         resumed = train(cells, tmp_path / run, *flags, "--resume")
         assert resumed.returncode == 0, resumed.stderr
     _assert_same(tmp_path / "cut", tmp_path / "other")
+
+
+def test_a_file_that_goes_bad_under_way_is_one_sentence(cells: Path, tmp_path: Path) -> None:
+    command = training(cells, tmp_path / "run", "--epochs=500", "--workers=1", "--cache=0")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not process.stdout.readline().startswith("epoch 1/"):
+        assert process.poll() is None
+    (cells / "train" / "images" / "cell03.png").write_bytes(b"no picture")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 3, errors
+    assert errors.count("\n") == 1 and "cell03.png cannot be read as a picture" in errors
 
 
 def test_config_yaml_reproduces_the_run(cells: Path, tmp_path: Path) -> None:

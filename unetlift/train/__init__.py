@@ -4,7 +4,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from unetlift import data, runs
 from unetlift.data.check import class_weights, require_sound
-from unetlift.errors import DataSetError, UsageError
+from unetlift.errors import DataSetError, PictureError, TrainingError, UsageError
 from unetlift.recipe import TrainConfig
 from unetlift.runtime import choose_device, choose_precision
 from unetlift.train.batchnorm import share_batchnorm
@@ -66,7 +66,7 @@ def train(config: TrainConfig) -> Path | None:
     if first:
         runs.make(config, training.model, training.info)
     resume_from = run / runs.RESUME if runs.resumes(config) and (run / runs.RESUME).exists() else None
-    with _quiet():
+    with _quiet(), _readers_errors(), closing(loaders):
         trainer.fit(training, datamodule=loaders, ckpt_path=resume_from, weights_only=True)
     if not first:
         return None
@@ -165,3 +165,18 @@ def _quiet() -> Iterator[None]:
         ):
             warnings.filterwarnings("ignore", known)
         yield
+
+
+@contextmanager
+def _readers_errors() -> Iterator[None]:
+    """What goes wrong in a process that reads, as one sentence."""
+    try:
+        yield
+    except (DataSetError, PictureError) as error:
+        last = str(error).strip().splitlines()[-1]  # PyTorch hands on the reader's whole traceback
+        raise type(error)(last.partition(f"{type(error).__name__}: ")[2] or last) from error
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        said = str(error).strip().splitlines()[0].rstrip(". ")
+        raise TrainingError(f"A process that reads pictures died ({said}); --resume goes on from what was saved last.") from error

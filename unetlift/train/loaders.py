@@ -1,5 +1,6 @@
 """The samples of a training, shared out among its processes."""
 
+import signal
 from typing import final
 
 import lightning as L
@@ -25,6 +26,7 @@ class Loaders(L.LightningDataModule):
         super().__init__()
         self.config, self.kind, self.pairs = config, kind, pairs
         self.place = (0, 0)
+        self.readers: list[DataLoader] = []
 
     def crops(self) -> data.Crops:
         """What is trained on."""
@@ -38,16 +40,36 @@ class Loaders(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         steps = self.steps(self.trainer.global_rank, self.trainer.world_size)
         steps.go_on(*self.place)
-        return DataLoader(self.crops(), batch_sampler=steps, **self._reading())
+        return self._reading(DataLoader(self.crops(), batch_sampler=steps, **self._how()))
 
     def val_dataloader(self) -> DataLoader:
         wholes = data.Wholes(self.pairs["val"], self.kind)
         share = data.Share(len(wholes), self.trainer.global_rank, self.trainer.world_size)
-        return DataLoader(wholes, 1, sampler=share, **self._reading())  # pictures differ in size
+        return self._reading(DataLoader(wholes, 1, sampler=share, **self._how()))  # pictures differ in size
 
-    def _reading(self) -> dict:
+    def close(self) -> None:
+        """Ends the processes that read, which an error would leave behind, deaf as they are."""
+        for reader in self.readers:
+            if reader._iterator is not None:  # PyTorch has no other name for what holds them
+                reader._iterator._shutdown_workers()
+
+    def _reading(self, loader: DataLoader) -> DataLoader:
+        self.readers.append(loader)
+        return loader
+
+    def _how(self) -> dict:
         workers = self.config.machine.workers
-        return {"num_workers": workers, "persistent_workers": workers > 0, "pin_memory": self.config.machine.device == "cuda"}
+        kept = {"persistent_workers": True, "worker_init_fn": _hear_nothing} if workers else {}
+        return {"num_workers": workers, "pin_memory": self.config.machine.device == "cuda", **kept}
+
+
+def _hear_nothing(worker: int) -> None:
+    """A terminal and SLURM tell every process to stop; the readers are needed for the step that is under way.
+
+    When the training has died they end by themselves; otherwise `Loaders.close` ends them.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def make_kind(config: TrainConfig, info: ModelInfo, channels: int, out_channels: int) -> data.Kind:
