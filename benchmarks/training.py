@@ -5,7 +5,7 @@
     python data_scripts/bsds500.py --to data/bsds500
     python data_scripts/sr_test.py --to data/sr_test
     python benchmarks/training.py train      # resumable; five to ten minutes a run on two cores
-    python benchmarks/training.py measure    # benchmarks/training.{md,json}
+    python benchmarks/training.py measure    # benchmarks/training.{md,json}; tables: the former from the latter
 
 The nuclei's networks are those of checkpoints/ (`benchmarks/checkpoints.py`).
 """
@@ -75,6 +75,12 @@ def measure() -> None:
     found = {"versions": facts, "camvid": streets, "dsb2018": nuclei, "penalty": penalties, "denoise": clean}
     found["commands"] = {name: " ".join(command(name)) for name in TRAININGS}
     write_atomically(ROOT / "benchmarks" / "training.json", lambda part: part.write_text(json.dumps(found, indent=1) + "\n"))
+    write_tables()
+
+
+def write_tables() -> None:
+    """training.md from training.json."""
+    found = json.loads((ROOT / "benchmarks" / "training.json").read_text())
     write_atomically(ROOT / "benchmarks" / "training.md", lambda part: part.write_text(tables(found)))
 
 
@@ -124,11 +130,12 @@ def tables(found: dict[str, Any]) -> str:
     lines += ["| | parameters | Set14 PSNR | SSIM | CBSD68 PSNR | SSIM |", "|---|---:|---:|---:|---:|---:|"]
     for name, row in found["denoise"].items():
         figures = [f"{row[title]['psnr']:.2f} | {row[title]['ssim']:.4f}" for title in ("Set14", "CBSD68")]
-        lines.append(f"| {name} | {row['Set14'].get('parameters', ''):,} | {' | '.join(figures)} |".replace("| , |", "| |"))
+        parameters = f"{row['Set14']['parameters']:,}" if "parameters" in row["Set14"] else ""
+        lines.append(f"| {name} | {parameters} | {' | '.join(figures)} |")
     lines += ["", "PSNR is the mean over the pictures, of RGB, R = 1, answers cut to 0..1; noise is neither cut nor rounded.", ""]
     lines += ["## Commands", ""]
     return "\n".join([*lines, *(f"- `{line}`" for line in found["commands"].values())]) + "\n"
 
 
 if __name__ == "__main__":
-    {"train": train, "measure": measure}[sys.argv[1]]()
+    {"train": train, "measure": measure, "tables": write_tables}[sys.argv[1]]()
