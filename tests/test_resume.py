@@ -31,7 +31,9 @@ def _assert_same(ours: Path, theirs: Path) -> None:
     assert _figures(ours) == _figures(theirs)
 
 
-@pytest.mark.parametrize(("workers", "more"), [(0, ()), (2, LEARNED)], ids=["alone", "workers-and-all-learned"])
+@pytest.mark.parametrize(
+    ("workers", "more"), [pytest.param(0, (), marks=pytest.mark.slow), (2, LEARNED)], ids=["alone", "workers-and-all-learned"]
+)
 def test_killed_within_epochs_it_goes_on_as_if_never_stopped(workers: int, more: tuple[str, ...], cells: Path, tmp_path: Path) -> None:
     flags = (*EPOCHS, f"--workers={workers}", EVERY_STEP, *more)
     whole = train(cells, tmp_path / "whole", *flags)
@@ -59,6 +61,7 @@ def test_killed_after_any_step(workers: int, cells: Path, tmp_path: Path) -> Non
         _assert_same(cut, tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_killed_before_anything_was_saved_it_begins_with_the_same_weights(cells: Path, tmp_path: Path) -> None:
     flags = ("--epochs=2",)
     assert train(cells, tmp_path / "whole", *flags).returncode == 0
@@ -79,13 +82,19 @@ def _tell(number: signal.Signals, command: list[str]) -> tuple[int, str]:
     return process.returncode, errors.strip().splitlines()[-1]
 
 
-def test_told_to_stop_it_saves_and_goes_on_as_if_never_stopped(cells: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
+def test_told_to_stop_it_saves_and_says_where(number: signal.Signals, code: int, cells: Path, tmp_path: Path) -> None:
+    flags = ("--epochs=200", "--batch-size=1", "--workers=1")
+    said = _tell(number, training(cells, tmp_path / "run", *flags))
+    assert said[0] == code and said[1].startswith("unetlift: interrupted in epoch") and said[1].endswith("--resume goes on from here.")
+    assert (tmp_path / "run" / "resume" / "last.ckpt").exists()
+
+
+@pytest.mark.slow
+def test_told_to_stop_it_goes_on_as_if_never_stopped(cells: Path, tmp_path: Path) -> None:
     flags = ("--epochs=12", "--batch-size=1", "--workers=1")
-    code, said = _tell(signal.SIGTERM, training(cells, tmp_path / "cut", *flags))
-    assert code == 143 and said.startswith("unetlift: interrupted in epoch") and said.endswith("--resume goes on from here.")
-    code, said = _tell(signal.SIGINT, training(cells, tmp_path / "other", *flags))
-    assert code == 130 and said.startswith("unetlift: interrupted in epoch")
-    for run in ("cut", "other"):
+    for run, number in (("cut", signal.SIGTERM), ("other", signal.SIGINT)):
+        _tell(number, training(cells, tmp_path / run, *flags))
         resumed = train(cells, tmp_path / run, *flags, "--resume")
         assert resumed.returncode == 0, resumed.stderr
     _assert_same(tmp_path / "cut", tmp_path / "other")

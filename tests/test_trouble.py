@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from conftest import TRAINING, train, training
+from conftest import train, training
 
-from unetlift import from_pretrained
+from unetlift import cli, from_pretrained
 
 
 def _weights_are_numbers(folder: Path) -> bool:
@@ -97,6 +97,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_whole(cells: Path, small_disk:
     assert "epoch 20/20" in resumed.stdout and "epoch 2/20" not in resumed.stdout
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_from_the_start_is_one_sentence(cells: Path, small_disk: Path) -> None:
     done = train(cells, small_disk / "run", "--epochs=3", "--width=64")
     assert done.returncode == 1
@@ -110,14 +111,20 @@ def test_the_rate_finder_finds_one_that_learns(cells: Path, tmp_path: Path) -> N
     rate = float(done.stdout.splitlines()[0].removeprefix("learning rate "))
     assert 1e-5 < rate < 1 and math.isfinite(rate)
     assert f"learning_rate: {rate}" in (tmp_path / "run" / "config.yaml").read_text()
-    resumed = train(cells, tmp_path / "run", "--epochs=2", "--learning-rate=auto", "--precision=float32", "--resume")
-    assert resumed.returncode == 0, resumed.stderr
 
 
-def test_a_dry_run_says_time_and_memory_and_writes_nothing(cells: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_resumed_training_has_the_rate_that_it_found(cells: Path, tmp_path: Path) -> None:
+    flags = ("--epochs=2", "--learning-rate=auto", "--precision=float32")
+    first, again = train(cells, tmp_path / "run", *flags), train(cells, tmp_path / "run", *flags, "--resume")
+    assert first.returncode == again.returncode == 0, again.stderr
+    assert first.stdout.splitlines()[0] == again.stdout.splitlines()[0]
+
+
+def test_a_dry_run_says_time_and_memory_and_writes_nothing(cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     before = sorted(tmp_path.rglob("*"))
-    done = train(cells, tmp_path / "run", "--dry-run")
-    assert done.returncode == 0, done.stderr
-    assert "GiB of memory" in done.stdout and "an epoch takes about" in done.stdout
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(training(cells, tmp_path / "run", "--dry-run")[3:])
+    said = capsys.readouterr().out
+    assert "GiB of memory" in said and "an epoch takes about" in said
     assert sorted(tmp_path.rglob("*")) == before
-    assert TRAINING  # the flags that it was told

@@ -49,7 +49,7 @@ def pad(x: Field, pads: Pads, mode: str) -> Padded:
 
 def prolong(x: Field, pads: Sequence[int]) -> Padded:
     """Repeats the outermost entries, as `pad` does for `replicate`; in a graph the pads may be unknown, 0 among them."""
-    if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
+    if not (torch.compiler.is_compiling() and torch.is_grad_enabled() and x.requires_grad):
         return F.pad(x, list(pads), mode="replicate")
     for number in range(len(pads) // 2):  # PyTorch 2.14's own gradient is laid out otherwise than it tells the compiler
         axis = x.ndim - 1 - number
