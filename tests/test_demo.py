@@ -340,3 +340,11 @@ def test_an_exact_line_is_drawn_above_the_others_and_told(bench: compare.Bench) 
     curves = {"a": dict.fromkeys(compare.DISTANCES, 30.0), "b": dict.fromkeys(compare.DISTANCES, stability.CEILING)}
     assert "a: at least 30.0 dB; b: exact at every distance" in panels.plot(curves, ["a", "b"], "roll")
     assert "img" in panels.plot({}, ["a", "b"], "roll")
+
+
+def test_a_network_that_answers_with_pictures_is_named(tmp_path: Path) -> None:
+    from unetlift.info import ModelInfo
+
+    UNet(depth=2, width=4, classes=3).save_pretrained(tmp_path / "clean", ModelInfo((), (), task="restore"))
+    with pytest.raises(UsageError, match=r"clean answers with pictures \(restore\), which the app does not show yet"):
+        compare.find(tmp_path)

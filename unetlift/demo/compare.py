@@ -103,7 +103,7 @@ def find(checkpoints: Path) -> tuple[Network, ...]:
     """Loads every model folder below `checkpoints`: the usual networks first, the steadiest last, then all others.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are none, or one answers with pictures.
         ModelFolderError: one cannot be loaded.
     """
     folders = sorted(config.parent for config in checkpoints.rglob(CONFIG) if (config.parent / WEIGHTS).is_file())
@@ -113,6 +113,9 @@ def find(checkpoints: Path) -> tuple[Network, ...]:
             "or name a folder that holds model folders (config.json and model.safetensors)."
         )
     loaded = [(folder, load_predictor(folder, precision="float32")) for folder in folders]
+    for folder, predictor in loaded:
+        if predictor.info.answers != "labels":
+            raise UsageError(f"{folder} answers with pictures ({predictor.info.task}), which the app does not show yet; move it elsewhere.")
     variants = [predictor.model.config.variant for _, predictor in loaded]
     networks = []
     for (folder, predictor), variant in zip(loaded, variants, strict=True):
