@@ -14,6 +14,7 @@ from PIL import Image
 from unetlift import cli, images
 from unetlift.data.check import Findings, class_weights, inspect, require_sound
 from unetlift.errors import DataSetError
+from unetlift.losses import segmentation_loss
 
 SIZE = 48, 56
 
@@ -359,9 +360,10 @@ def test_class_weights_by_hand() -> None:
     assert class_weights([0.25, 0.25, 0.25, 0.25]) == pytest.approx([1, 1, 1, 1])
 
 
-def test_what_never_occurs_or_is_ignored_weighs_nothing() -> None:
-    assert class_weights([0.8, 0.0, 0.2]) == pytest.approx([2 / 3, 0, 4 / 3])
-    assert class_weights([0.5, 0.4, 0.1], ignore=0) == pytest.approx([0, 2 / 3, 4 / 3])
+def test_what_never_occurs_or_is_ignored_changes_no_weight_and_has_one_that_losses_take() -> None:
+    assert class_weights([0.8, 0.0, 0.2]) == pytest.approx([2 / 3, 1, 4 / 3])
+    assert class_weights([0.5, 0.4, 0.1], ignore=0) == pytest.approx([1, 2 / 3, 4 / 3])
+    segmentation_loss("ce+dice+focal", None, class_weights([0.8, 0.0, 0.2]))
     with pytest.raises(DataSetError, match="has a class that counts"):
         class_weights([0.0, 0.0])
 

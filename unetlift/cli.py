@@ -141,7 +141,7 @@ def check(config: CheckConfig) -> int:
     for kind, sentences in (("warning", findings.warnings), ("error", findings.errors)):
         for sentence in sentences:
             print(f"unetlift: {kind}: {sentence}", file=sys.stderr)
-    for table in tables(findings.statistics, findings.info):
+    for table in tables(findings.statistics, findings.info) if any(split.pictures for split in findings.statistics.values()) else ():
         Console().print(table)
     print(f"{config.data}: {len(findings.errors)} errors, {len(findings.warnings)} warnings.")
     return DataSetError.exit_code if findings.errors else 0

@@ -96,7 +96,7 @@ def class_weights(shares: Sequence[float], ignore: int | None = None) -> tuple[f
         ignore: the class that counts for nothing, if it is one of these.
 
     Returns:
-        One a class; their mean is 1 over the classes that occur. A class that never occurs has 0: nothing can be learned of it.
+        One a class; their mean is 1 over the classes that occur. A class that never occurs has 1, which no pixel asks for.
 
     Raises:
         DataSetError: no class occurs.
@@ -105,8 +105,8 @@ def class_weights(shares: Sequence[float], ignore: int | None = None) -> tuple[f
     there = counted > 0
     if not there.any():
         raise DataSetError("No pixel of the training pictures has a class that counts; label some.")
-    weights = np.where(there, 1 / np.sqrt(np.where(there, counted, 1)), 0)
-    return tuple((weights / weights[there].mean()).tolist())
+    weights = 1 / np.sqrt(np.where(there, counted, 1))
+    return tuple(np.where(there, weights / weights[there].mean(), 1).tolist())
 
 
 @final
