@@ -41,6 +41,11 @@ def _bend(degrees: float, scale: float, p: float) -> A.BasicTransform:
     return A.Affine(scale=factors, rotate=(-degrees, degrees), keep_ratio=True, border_mode=REFLECT, p=p)
 
 
+def _exposure(brightness: float, contrast: float, p: float) -> A.BasicTransform:
+    """Brightness by the picture's own mean, so that a dark one does not become black."""
+    return A.RandomBrightnessContrast(brightness_limit=brightness, contrast_limit=contrast, brightness_by_max=False, p=p)
+
+
 def _brightness(brightness: float, contrast: float, p: float) -> A.BasicTransform:
     return A.RandomBrightnessContrast(brightness_limit=brightness, contrast_limit=contrast, p=p)
 
@@ -51,10 +56,10 @@ PRESETS: dict[str, tuple[Callable[[], list], Callable[[], list]]] = {
     "light": (_sides, lambda: [_brightness(0.2, 0.3, 0.7)]),
     "strong": (
         lambda: [*_sides(), _bend(15, 0.5, 0.7)],
-        lambda: [_brightness(0.3, 0.4, 0.8), A.RandomGamma((70, 140), p=0.3), A.GaussianBlur(sigma_limit=(0.3, 1.5), p=0.2), _noise()],
+        lambda: [_exposure(0.3, 0.4, 0.8), A.RandomGamma((70, 140), p=0.3), A.GaussianBlur(sigma_limit=(0.3, 1.5), p=0.2), _noise()],
     ),
     "microscopy": (_turns, lambda: [_brightness(0.2, 0.3, 0.7)]),
-    "aerial": (lambda: [*_turns(), _bend(45, 0.25, 0.5)], lambda: [_brightness(0.2, 0.3, 0.7), A.RandomGamma((80, 125), p=0.3)]),
+    "aerial": (lambda: [*_turns(), _bend(45, 0.25, 0.5)], lambda: [_exposure(0.2, 0.3, 0.7), A.RandomGamma((80, 125), p=0.3)]),
 }
 
 
