@@ -190,6 +190,12 @@ def test_roll_shows_the_adaptive_network_exact(visit: Visit) -> None:
     sync_api.expect(exact).to_be_visible(timeout=PATIENCE)
 
 
+def test_the_curve_belongs_to_the_last_choice_however_quickly_it_was_made(visit: Visit) -> None:
+    for mode, label in 2 * (("roll", "roll: wraps around"), ("crop", "crop: a camera moves")):
+        visit.tab.get_by_label(label).check()  # while the last curve is still being drawn
+        sync_api.expect(visit.tab.locator(f'img.plot[alt*="mode {mode}"]')).to_be_visible(timeout=PATIENCE)
+
+
 def test_anchoring_shows_every_network_with_and_without(visit: Visit) -> None:
     before = {name: visit.figure(name) for name in (USUAL, ADAPTIVE)}
     switch = visit.tab.get_by_label("Tie the grid to a landmark of the picture (anchoring)")

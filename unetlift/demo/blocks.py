@@ -197,6 +197,7 @@ def _wire(page: Page, blocks: gr.Blocks, controls: Controls, views: Views) -> No
         gr.on([mode.input, anchor.input], page.turn, [scene, mode, *moving], drawn, trigger_mode="always_last", **calm),
     ]
     slow = {"api_visibility": "private", "concurrency_id": "curve", "concurrency_limit": 1, "show_progress": "hidden"}
+    slow |= {"trigger_mode": "always_last"}  # by itself Gradio forgets what is asked for while the last curve is still drawn
     for begin in begins:
         begin.success(page.curve, [scene], [views.plot], **slow)
     # While a slider is dragged only the latest place waits, so the page never runs behind.
