@@ -236,4 +236,4 @@ def test_a_picture_that_cannot_be_anchored_stops_nothing_but_itself(mode, model_
         cli.main(["predict", *flags])
     assert stop.value.code == 1
     assert f"{tmp_path / 'in' / 'b.tif'}: The picture holds values that are not finite" in capsys.readouterr().err
-    assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == ["a.png", "c.png"]
+    assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == ["a.tif.png", "c.tif.png"]

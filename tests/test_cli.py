@@ -60,7 +60,7 @@ def test_heavy_libraries_are_not_imported_for_nothing() -> None:
 def test_predict_keeps_the_tree_and_sizes(model_folder: Path, pictures: Path, tmp_path: Path, capsys) -> None:
     code, out, _ = _run(capsys, "predict", "--model", model_folder, "--input", pictures, "--output", tmp_path / "out", "--overlay")
     assert code == 0 and "3 of 3" in out
-    for name in ("a.png", "plate/a.png", "plate/b.png"):
+    for name in ("a.png", "plate/a.png", "plate/b.jpg.png"):
         with Image.open(tmp_path / "out" / "masks" / name) as mask, Image.open(tmp_path / "out" / "overlays" / name) as tinted:
             assert mask.mode == "P" and tinted.mode == "RGB" and mask.size == tinted.size
             assert set(np.unique(np.asarray(mask))) <= {0, 1}
@@ -72,7 +72,7 @@ def test_names_that_differ_in_their_suffix_alone_both_survive(model_folder: Path
     Image.new("L", (20, 20)).save(pictures / "a.bmp")
     code, _, _ = _run(capsys, "predict", "--model", model_folder, "--input", pictures, "--output", tmp_path / "out")
     names = sorted(p.relative_to(tmp_path / "out" / "masks").as_posix() for p in (tmp_path / "out").rglob("*.png"))
-    assert code == 0 and names == ["a.bmp.png", "a.png.png", "plate/a.png.png", "plate/b.jpg.png"]
+    assert code == 0 and names == ["a.bmp.png", "a.png", "plate/a.png", "plate/b.jpg.png"]
 
 
 def test_one_bad_picture_is_named_and_the_rest_is_done(model_folder: Path, pictures: Path, tmp_path: Path, capsys) -> None:
@@ -106,7 +106,7 @@ def test_predict_anchors_and_its_masks_are_the_anchored_networks(anchor: str, mo
     code, out, _ = _run(capsys, "predict", *flags)
     assert code == 0 and "3 of 3" in out
     predictor = load_predictor(model_folder, precision="float32")
-    ask, names = predictor.anchored(anchor), {"a.png": "a.png", "plate/a.png": "plate/a.png", "plate/b.jpg": "plate/b.png"}
+    ask, names = predictor.anchored(anchor), {"a.png": "a.png", "plate/a.png": "plate/a.png", "plate/b.jpg": "plate/b.jpg.png"}
     for name, mask in names.items():
         expected = predictor.predict(read_picture(pictures / name), ask=ask).labels
         assert np.array_equal(read_mask(tmp_path / "out" / "masks" / mask), expected)

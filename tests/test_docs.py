@@ -38,9 +38,9 @@ def test_console_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for seed, (split, count) in enumerate({"train": 8, "val": 2, "test": 2}.items()):
         write_split(tmp_path / "cells" / split, count, seed)
     torch.save(timm.create_model("tf_efficientnet_lite0").state_dict(), tmp_path / "lite0.pth")
-    pages = [ROOT / "docs" / name for name in ("data.md", "training.md", "stability.md", "anchoring.md")]
+    pages = [ROOT / "docs" / name for name in ("data.md", "training.md", "predict.md", "stability.md", "anchoring.md")]
     commands = [line for page in pages for block in _blocks(page, "console") for line in block.splitlines()]
-    assert len(commands) == 12
+    assert len(commands) == 14
     for line in commands:
         prompt, program, *arguments = shlex.split(line)
         assert (prompt, program) == ("$", "unetlift")

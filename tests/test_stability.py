@@ -1,13 +1,20 @@
 """Stability figures are known in advance for functions whose equivariance is known."""
 
+import json
 import math
+import re
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
+from conftest import write_split
 from torch.nn import functional as F
 
-from unetlift import shifts, stability
+from unetlift import cli, report, shifts, stability
 from unetlift.errors import UsageError
+from unetlift.info import ModelInfo
+from unetlift.predict.steady import Timed, check_frames
 from unetlift.shifts import Shift
 
 
@@ -168,3 +175,122 @@ def test_wrong_arguments_are_one_sentence(arguments: dict, sentence: str) -> Non
 def test_no_pictures_is_an_error() -> None:
     with pytest.raises(UsageError, match="no pictures"):
         stability.measure(torch.sigmoid, [])
+
+
+# What is said of several networks, each asked in several ways.
+
+
+def _subjects() -> list[report.Subject]:
+    reports = {"crop": stability.measure(_local, _pictures(1), "crop", 2, margin=1)}
+    network = ("max+nearest", "a", "zeros", reports)
+    spun = report.Subject(*network, spin=4, seconds=0.5)
+    return [report.Subject(*network, seconds=0.025), report.Subject(*network, anchor="landmark", seconds=0.03), spun]
+
+
+def test_a_spun_network_is_a_subject_of_its_own_with_its_price():
+    subjects = _subjects()
+    assert [subject.title for subject in subjects] == ["max+nearest", "max+nearest, landmark", "max+nearest, spin 4"]
+    text = report.markdown(subjects)
+    assert "| max+nearest, spin 4 | zeros | none | >= 160 |" in text
+    assert "| max+nearest, spin 4 | none | 16 | 0.5000 | 20.0 |" in text and "| max+nearest | landmark | 1 | 0.0300 | 1.2 |" in text
+    found = json.loads(report.as_json(subjects))["subjects"]
+    assert [(s["name"], s["spin"], s["calls"], s["seconds"]) for s in found] == [
+        ("max+nearest", 1, 1, 0.025), ("max+nearest", 1, 1, 0.03), ("max+nearest, spin 4", 4, 16, 0.5),
+    ]  # fmt: skip
+    assert [s["times"] for s in found] == pytest.approx([1, 1.2, 20])
+    assert [table.title for table in report.tables(subjects)] == ["Shift stability under crop", "Price of an answer"]
+
+
+def test_a_price_needs_a_plain_answer_of_the_same_network_beside_it():
+    plain, landmark, spun = _subjects()
+    other = report.Subject("max+nearest", "b", "zeros", spun.reports, spin=4, seconds=0.5)
+    assert other.times([plain, other]) is None and "| max+nearest, spin 4 | none | 16 | 0.5000 | - |" in report.markdown([plain, other])
+    assert landmark.times([landmark]) is None and json.loads(report.as_json([landmark]))["subjects"][0]["times"] is None
+    assert "price" not in report.markdown([plain]) and len(report.tables([plain])) == 1
+
+
+def test_networks_that_answer_with_pictures_have_no_labels_that_agree():
+    pictures = report.Subject("max+nearest", "a", "zeros", _subjects()[0].reports, labels=False)
+    assert pictures.row("crop")[-1] == "-" and report.markdown([pictures]).count("%") == 0
+    assert json.loads(report.as_json([pictures]))["subjects"][0]["reports"]["crop"]["agreement"] is None
+
+
+def test_time_is_taken_of_every_answer():
+    timed = Timed(lambda x: x + 1)
+    assert torch.equal(timed(torch.zeros(1, 1, 2, 2)), torch.ones(1, 1, 2, 2))
+    timed(torch.zeros(1, 1, 2, 2))
+    assert 0 < timed.seconds < 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "max_shift", "margin", "sentence"),
+    [("crop", 29, 4, "is too small"), ("subpixel", 29, 4, "is too small"), ("crop", 4, 26, "leaves nothing"), ("roll", 99, 99, None)],
+)
+def test_frames_are_checked_as_they_are_measured(mode: str, max_shift: int, margin: int, sentence: str | None) -> None:
+    pictures = _pictures(2)
+    check = lambda: check_frames(pictures, [mode], max_shift, 8, margin)  # noqa: E731
+    measure = lambda: stability.measure(torch.sigmoid, pictures, mode, max_shift, multiple=8, margin=margin)  # noqa: E731
+    for ask in (check, measure):
+        with pytest.raises(UsageError, match=sentence) if sentence else nullcontext():
+            ask()
+
+
+@pytest.fixture
+def circular(tmp_path: Path) -> Path:
+    """A network of stride 2 with circular padding, on a fixed grid."""
+    from unetlift import UNet
+
+    torch.manual_seed(0)
+    model = UNet(depth=1, width=4, down="max", up="nearest", padding_mode="circular", classes=2)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        model(torch.rand(4, 3, 32, 32))
+    model.save_pretrained(tmp_path / "circular")
+    return tmp_path / "circular"
+
+
+def _run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        cli.main([str(argument) for argument in arguments])
+    return stop.value.code
+
+
+def test_cycle_spinning_stands_beside_the_network_and_its_anchors(circular: Path, tmp_path: Path, capsys) -> None:
+    write_split(tmp_path / "cells", 2, 0)
+    flags = ["--model", circular, "--input", tmp_path / "cells" / "images", "--out", tmp_path / "out", "--max-shift=3", "--margin=4"]
+    assert _run("stability", *flags, "--anchor=none", "--anchor=landmark", "--spin=2", "--spin=3") == 0
+    subjects = json.loads((tmp_path / "out" / "stability.json").read_text())["subjects"]
+    assert [(s["anchor"], s["spin"], s["calls"]) for s in subjects] == [("none", 1, 1), ("landmark", 1, 1), ("none", 2, 4), ("none", 3, 9)]
+    plain, _, exact, odd = (s["reports"] for s in subjects)
+    assert plain["roll"]["worst"] < 60 and odd["roll"]["worst"] < 100  # 3 x 3 shifts ask two grids unequally often
+    assert exact["roll"]["worst"] > 130 and exact["crop"]["mean"] > plain["crop"]["mean"]
+    assert subjects[2]["times"] > 1.5 and subjects[0]["times"] == 1
+    shown = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert "Price of an answer" in shown and "max+nearest, spin 2" in shown
+
+
+WRONG = {"--max-shift=40": "is too small", "--margin=40": "leaves nothing", "--spin=1": "spin is 1"}
+
+
+@pytest.mark.parametrize(("flag", "sentence"), WRONG.items())
+def test_what_cannot_be_measured_is_said_before_anything_is(flag, sentence, circular, tmp_path, monkeypatch, capsys) -> None:
+    write_split(tmp_path / "cells", 2, 0)
+    asked = []
+    monkeypatch.setattr("unetlift.predict.Predictor.__call__", lambda *_: asked.append(1))
+    code = _run("stability", "--model", circular, "--input", tmp_path / "cells" / "images", "--out", tmp_path / "out", flag)
+    assert code == 2 and sentence in capsys.readouterr().err and not asked and not (tmp_path / "out").exists()
+
+
+def test_a_network_that_answers_with_pictures_is_measured_without_labels(circular: Path, tmp_path: Path, capsys) -> None:
+    from unetlift import from_pretrained
+
+    model = from_pretrained(circular)
+    model.renew_head(3)
+    model.save_pretrained(circular, ModelInfo((), (), task="translate"))
+    write_split(tmp_path / "cells", 1, 0)
+    places = ["--model", circular, "--input", tmp_path / "cells" / "images", "--out", tmp_path / "out"]
+    assert _run("stability", *places, "--max-shift=2", "--margin=4", "--mode=roll") == 0
+    (subject,) = json.loads((tmp_path / "out" / "stability.json").read_text())["subjects"]
+    assert subject["reports"]["roll"]["agreement"] is None and "%" not in (tmp_path / "out" / "stability.md").read_text()

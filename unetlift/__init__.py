@@ -14,6 +14,7 @@ _HOMES = {
     "LiftOptions": "pools",
     "ModulatedDeformConv2d": "convs",
     "PSDeformRoIPool": "convs",
+    "Predictor": "predict",
     "SymmetricConv2d": "convs",
     "UNet": "model",
     "anchored": "model",
@@ -21,18 +22,19 @@ _HOMES = {
     "deform_roi_pool": "convs",
     "from_pretrained": "model",
     "from_smp": "convert",
+    "load_predictor": "predict",
     "lift_pair": "pools",
     "parameter_groups": "convs",
     "pool_pair": "pools",
     "ps_deform_roi_pool": "convs",
 }
 
-__all__ = ["antialias", "stability", *_HOMES]
+__all__ = ["antialias", "predict", "stability", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
     """Imports torch only when something that needs it is asked for, which keeps the command line quick."""
-    if name in ("antialias", "stability"):  # modules that can be called
+    if name in ("antialias", "predict", "stability"):  # modules that can be called
         return import_module(f"unetlift.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'unetlift' has no attribute {name!r}")

@@ -129,6 +129,16 @@ def read(folder: Folder) -> tuple[NetworkKind, ModelInfo, dict[str, Tensor]]:
     return network, info, weights
 
 
+def fingerprint(folder: Folder) -> str:
+    """SHA-256 of all that a network's answers depend on: structure, meaning of in- and outputs, weights; not of its card.
+
+    Raises:
+        ModelFolderError: the folder's description is missing, damaged or foreign.
+    """
+    config = _read_config(Path(folder) / CONFIG)
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from unetlift.commands import (
     CheckConfig,
     ConvertConfig,
     EvaluateConfig,
-    PredictConfig,
     SheetConfig,
     StabilityConfig,
 )
 from unetlift.errors import DataSetError, UnetliftError, UsageError
+from unetlift.inference import PredictConfig
 from unetlift.recipe import TrainConfig
 
 SOME_FAILED, INTERRUPTED = 1, 130
@@ -48,26 +49,19 @@ def convert(config: ConvertConfig) -> int:
 
 
 def predict(config: PredictConfig) -> int:
-    """Predict a folder of pictures: index masks (with --overlay tinted pictures), or the pictures that they become."""
-    from rich.progress import Progress
-
+    """Predict a folder of pictures of any format and size: masks and what is drawn of them, or the pictures they become."""
     from unetlift import batch
-    from unetlift.predict import load_predictor
+    from unetlift.batch.show import shown
 
-    folder, output = Path(config.input), Path(config.output)
-    total = len(batch.list_inputs(folder, output))
-    predictor = load_predictor(config.model, config.device, config.precision)
-    with Progress(console=_stderr(), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("predicting", total=total)
-        outcomes = batch.predict_folder(predictor, folder, output, config.overlay, lambda _: bar.advance(task), config.anchor)
-    failed = [outcome for outcome in outcomes if outcome.error]
-    for outcome in failed:
-        print(f"unetlift: {outcome.error}", file=sys.stderr)
-    for outcome in outcomes:
-        if outcome.note:
-            print(f"{outcome.picture}: anchor: {outcome.note}")
-    print(f"{output}: {total - len(failed)} of {total} pictures predicted.")
-    return SOME_FAILED if failed else 0
+    if config.merge:
+        result = batch.merge_shards(Path(config.output))
+    else:
+        with shown() as show:
+            result = batch.run(config, show)
+    before = f", {result.skipped} of them before" if result.skipped else ""
+    done = result.done + result.skipped
+    print(f"{config.output}: {done} of {done + result.failed} pictures predicted{before}.")
+    return SOME_FAILED if result.failed else 0
 
 
 def evaluate(config: EvaluateConfig) -> int:
@@ -99,6 +93,8 @@ def stability(config: StabilityConfig) -> int:
 
     from unetlift import images, report
     from unetlift.predict import load_predictor
+    from unetlift.predict.steady import Timed, check_frames
+    from unetlift.predict.views import Views
     from unetlift.stability import measure
 
     networks = [load_predictor(folder, config.device, "float32") for folder in config.model]
@@ -108,18 +104,23 @@ def stability(config: StabilityConfig) -> int:
     count = min(config.pictures or len(found), len(found))
     chosen = [found[k * len(found) // count] for k in range(count)]
     multiple = max(network.model.config.stride for network in networks)
+    read = lambda network, paths: (network.prepare(images.read_picture(path), path) for path in paths)  # noqa: E731
+    check_frames(read(networks[0], chosen), config.modes, config.max_shift, multiple, config.margin)
     subjects = []
     for folder, network in zip(config.model, networks, strict=True):
         settings = network.model.config
-        for anchor in config.anchors:
-            reports = {}
+        for anchor, spin in config.ways:
+            ask, reports = Timed(network), {}
             for mode in config.modes:
-                words = f"{settings.variant} {anchor} {mode}"
+                placing = "circular" if mode == "roll" else "reflect"
+                anchored = network.anchored(anchor, placing)
+                ask.function = partial(Views(spin=spin, placing=placing), anchored) if spin > 1 else anchored
+                words = f"{settings.variant} {anchor if spin == 1 else f'spin {spin}'} {mode}"
                 watched = track(chosen, words, console=_stderr(), transient=True, disable=not sys.stderr.isatty())
-                pictures = (network.prepare(images.read_picture(path), path) for path in watched)
-                ask = network.anchored(anchor, "circular" if mode == "roll" else "reflect")
+                pictures = read(network, watched)
                 reports[mode] = measure(ask, pictures, mode, config.max_shift, multiple=multiple, margin=config.margin)
-            subjects.append(report.Subject(settings.variant, folder, settings.padding_mode, reports, anchor))
+            labels = network.info.task == "segment"
+            subjects.append(report.Subject(settings.variant, folder, settings.padding_mode, reports, anchor, spin, ask.seconds, labels))
     report.write(subjects, Path(config.out))
     for table in report.tables(subjects):
         Console().print(table)

@@ -32,30 +32,6 @@ class ConvertConfig:
 
 
 @dataclass(frozen=True)
-class PredictConfig:
-    """One folder of pictures through one network.
-
-    Attributes:
-        model: the model folder.
-        input: the folder of pictures, at any depth.
-        output: an empty or new folder for masks/ and overlays/.
-        overlay: also write the pictures tinted by class.
-        anchor: what the sampling grid is tied to: none (the frame's corner), landmark, subpixel, or track and
-            track-subpixel, which take the pictures, in the order of their names, for the frames of one sequence.
-        precision: auto (bf16 where the processor has it), float32 or bf16.
-        device: auto, cpu, cuda or mps.
-    """
-
-    model: str
-    input: str
-    output: str
-    overlay: bool = False
-    anchor: Anchor = "none"
-    precision: Precision = "auto"
-    device: Device = "auto"
-
-
-@dataclass(frozen=True)
 class EvaluateConfig:
     """The accuracy of one network on one split.
 
@@ -89,6 +65,8 @@ class StabilityConfig:
         mode: roll (circular), crop (a window moves over the picture), subpixel (by eighths), or both: roll and crop.
         anchor: none, landmark, subpixel, track or track-subpixel; give the flag again to measure every network with each (without it:
             none). Under roll pictures are rolled into place, otherwise padded.
+        spin: also measure every network, without an anchor, by the mean over N x N shifts of its grid (cycle spinning), N from 2 on;
+            give the flag again for each further N.
         max_shift: in pixels.
         margin: pixels left out along the frame under crop.
         pictures: measure on so many pictures, spread evenly over the folder; 0 for all.
@@ -100,6 +78,7 @@ class StabilityConfig:
     out: str
     mode: Literal["roll", "crop", "subpixel", "both"] = "both"
     anchor: tuple[Anchor, ...] = ()
+    spin: tuple[int, ...] = ()
     max_shift: int = 8
     margin: int = 16
     pictures: int = 0
@@ -108,11 +87,13 @@ class StabilityConfig:
     def __post_init__(self) -> None:
         at_least(1, self, "max_shift")
         at_least(0, self, "margin", "pictures")
+        if min(self.spin, default=2) < 2:
+            raise UsageError(f"spin is {min(self.spin)}; it is 2 or more: without the flag nothing is spun.")
 
     @property
-    def anchors(self) -> tuple[str, ...]:
-        """What to tie every network's grid to, one after the other."""
-        return self.anchor or ("none",)
+    def ways(self) -> tuple[tuple[str, int], ...]:
+        """How to ask every network, one after the other: what its grid is tied to, and over how many shifts it is spun."""
+        return *((anchor, 1) for anchor in self.anchor or ("none",)), *(("none", spin) for spin in self.spin)
 
     @property
     def modes(self) -> tuple[str, ...]:

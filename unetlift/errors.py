@@ -37,8 +37,14 @@ class TrainingError(UnetliftError):
     exit_code = 1
 
 
+class RunError(UnetliftError):
+    """A run over a folder that cannot go on; what it had answered is kept."""
+
+    exit_code = 1
+
+
 class Stopped(UnetliftError):
-    """A training that was told to stop, and has kept what it had reached."""
+    """A training or a run that was told to stop, and has kept what it had reached."""
 
     def __init__(self, message: str, exit_code: int):
         super().__init__(message)

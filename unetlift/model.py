@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import replace
 from os import PathLike
 from typing import Any
@@ -20,6 +19,7 @@ from unetlift.errors import UsageError, check_map
 from unetlift.info import ModelInfo
 from unetlift.pools import Trace, pool_pair
 from unetlift.pools.phase import on_even_grid
+from unetlift.pools.told import share
 from unetlift.types import Given, Output
 
 
@@ -90,7 +90,7 @@ class UNet(Freezable):
         """
         if self.config.phase == "fixed":
             return self
-        twin = deepcopy(self, {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())})
+        twin = share(self)
         twin.config = replace(self.config, phase="fixed")
         twin.encoder.stay_on_even_grid()
         twin.ups = nn.ModuleList(on_even_grid(up) for up in twin.ups)

@@ -1,4 +1,4 @@
-"""Chooses the device and the precision of a run."""
+"""Chooses the device and the precision of a run, and tells when its memory does not suffice."""
 
 import torch
 
@@ -28,3 +28,8 @@ def _has_bf16(device: torch.device) -> bool:
         flags = torch.cpu.get_capabilities()
         return bool(flags.get("avx512_bf16") or flags.get("amx_bf16") or flags.get("bf16"))
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory did not suffice, on a GPU or (where the system limits a process) on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -59,21 +59,26 @@ def landmark(image: Tensor | NDArray[np.floating], border: str = "inside") -> La
     one_of("border", border, BORDERS)
     pixels = _array(image)
     brightness = grey(pixels)
-    smooth, places, strength = None, np.zeros(0, np.int64), np.zeros(0)
-    if min(brightness.shape) > 2 * REACH:
-        smooth = _smooth(brightness, border)
-        places = _extrema(smooth, border)
-        strength = _smaller_curvature(smooth, places)
+    smooth, places, strength = candidates(brightness, border)
     best = strength.max(initial=0.0)
     if best > 0:
         equals = places[strength == best]
         at = equals[0] if border == "inside" or len(equals) == 1 else _among_equals(pixels, equals)
         y, x = divmod(int(at), brightness.shape[1])
-        runner_up = _runner_up(places, strength, (y, x), brightness.shape, border)
-        return Landmark(y, x, float(1 - runner_up / best), _fraction(smooth, y, x))
+        second = runner_up(places, strength, (y, x), brightness.shape, border)
+        return Landmark(y, x, float(1 - second / best), fraction_at(smooth, y, x))
     if border == "inside" or (pixels == pixels[:, :1, :1]).all():
         return None
     return Landmark(*divmod(_among_equals(pixels, np.arange(brightness.size)), brightness.shape[1]), 0.0)
+
+
+def candidates(brightness: NDArray[np.float32], border: str) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
+    """The smoothed picture with `REACH` more pixels all around, the flat positions of its local extrema, and their strengths."""
+    if min(brightness.shape) <= 2 * REACH:
+        return np.zeros((0, 0), np.float32), np.zeros(0, np.int64), np.zeros(0)
+    smooth = _smooth(brightness, border)
+    places = _extrema(smooth, border)
+    return smooth, places, _smaller_curvature(smooth, places)
 
 
 def _array(image: Tensor | NDArray[np.floating]) -> NDArray[np.floating]:
@@ -89,14 +94,34 @@ def grey(image: Tensor | NDArray[np.floating]) -> NDArray[np.float32]:
     Raises:
         UsageError: the picture holds values that are not finite.
     """
+    total = channel_sum(image)
+    return whole_numbers(total, largest(total))
+
+
+def channel_sum(image: Tensor | NDArray[np.floating]) -> NDArray[np.float32]:
+    """The sum of the channels of (C, H, W)."""
     pixels = _array(image)
-    with np.errstate(invalid="ignore", over="ignore"):  # infinities are told below
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities are told by `largest`
         total = pixels[0].astype(np.float32)
         for channel in pixels[1:]:  # one order of summation for every pixel, whatever the memory's layout
             total += channel.astype(np.float32)
-    largest = max(total.max(), -total.min())
-    if not np.isfinite(largest):
+    return total
+
+
+def largest(total: NDArray[np.float32]) -> np.float32:
+    """The largest size of a value.
+
+    Raises:
+        UsageError: there are values that are not finite.
+    """
+    size = max(total.max(), -total.min())
+    if not np.isfinite(size):
         raise UsageError("The picture holds values that are not finite numbers; replace them.")
+    return size
+
+
+def whole_numbers(total: NDArray[np.float32], largest: np.float32) -> NDArray[np.float32]:
+    """Values in whole numbers, in place; the largest one of the picture becomes 2^11 to 2^12."""
     _, exponent = np.frexp(largest)
     total *= np.float32(2.0 ** min(12 - int(exponent), 120))  # beyond, the factor itself would be infinite
     return np.rint(total, out=total)
@@ -139,7 +164,7 @@ def _smaller_curvature(smooth: NDArray[np.float32], places: NDArray[np.int64]) -
     return np.abs(yy + xx) - np.sqrt((yy - xx) ** 2 + 4 * yx**2)
 
 
-def _fraction(smooth: NDArray[np.float32], y: int, x: int) -> tuple[float, float]:
+def fraction_at(smooth: NDArray[np.float32], y: int, x: int) -> tuple[float, float]:
     """From the pixel to the extremum of the parabola through its neighbourhood: one Newton step."""
     width = smooth.shape[1] - 2 * REACH
     dy, dx, yy, xx, yx = (value.item() for value in _curvatures(smooth, np.array([y * width + x])))
@@ -148,7 +173,7 @@ def _fraction(smooth: NDArray[np.float32], y: int, x: int) -> tuple[float, float
     return tuple(min(0.5, max(-0.5, value)) for value in step)
 
 
-def _runner_up(
+def runner_up(
     places: NDArray[np.int64], strength: NDArray[np.float64], at: tuple[int, int], shape: tuple[int, int], border: str
 ) -> float:
     """The largest strength out of the landmark's own surroundings, at least 0."""

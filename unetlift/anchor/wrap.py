@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unetlift.anchor.landmark import Landmark, landmark
-from unetlift.anchor.place import PLACINGS, Frame, align
+from unetlift.anchor.place import PLACINGS, Frame, Placement, align
+from unetlift.anchor.strips import brightness_in_strips, landmark_in_strips
 from unetlift.anchor.track import Event, Tracker
 from unetlift.errors import UsageError, one_of
 
@@ -85,7 +86,7 @@ class Anchored:
             return self.function(pictures), [Anchoring(None, None)] * len(pictures)
         arrays = not isinstance(pictures, Tensor)
         batch = torch.from_numpy(np.array(pictures)) if arrays else pictures  # a copy: arrays may be read-only
-        anchorings = [Anchoring(anchor, None) if anchor else self._find(picture) for picture in batch]
+        anchorings = [Anchoring(anchor, None) if anchor else self.find(picture) for picture in batch]
         # One by one: each has its own size once placed, and none may depend on its neighbours in the batch.
         answers = [self._ask(picture, found.anchor, frame, arrays) for picture, found in zip(batch.split(1), anchorings, strict=True)]
         joined = torch.cat(answers)
@@ -96,25 +97,62 @@ class Anchored:
         """With `track`: when the anchor was chosen anew, or its keyframe changed."""
         return tuple(self._tracker.events)
 
-    def _find(self, picture: Tensor) -> Anchoring:
+    def find(self, picture: Tensor) -> Anchoring:
+        """The anchor of one picture, (C, H, W); `track` takes it for the next frame.
+
+        Raises:
+            UsageError: the picture holds values that are not finite.
+        """
+        if self.mode == "none":
+            return Anchoring(None, None)
         if self.mode.startswith("track"):
             anchor, last = self._tracker(picture), self.events[-1]
             anew = last.frame == self._tracker.frame and last.reason in ("cut", "size")
             return Anchoring(anchor, f"chosen anew at frame {last.frame} ({last.reason})" if anew else None)
         border = "wrap" if self.placing == "circular" else "inside"
-        if border == "inside" and min(picture.shape[-2:]) < self.stride:
-            width, height = picture.shape[-1], picture.shape[-2]
-            return Anchoring(None, f"a picture of {width} x {height} is smaller than the stride {self.stride}; it is not anchored")
-        found = landmark(picture, border)
-        return Anchoring(found, None if found else "no landmark was found; the picture is not anchored")
+        height, width = picture.shape[-2:]
+        return self._too_small(height, width) or _told(landmark(picture, border))
+
+    def find_in_strips(self, read: Callable[[int, int], Tensor], height: int, width: int) -> Anchoring:
+        """The same anchor of a picture that is never in memory as a whole, except its brightness with `track`.
+
+        Args:
+            read: the rows from one up to another, as (C, rows, W).
+            height: of the picture.
+            width: of the picture.
+
+        Raises:
+            UsageError: the picture holds values that are not finite; or the placing wants it as a whole.
+        """
+        if self.mode == "none":
+            return Anchoring(None, None)
+        if self.placing not in ("reflect", "replicate"):
+            raise UsageError(f"The placing {self.placing!r} wants the picture as a whole; reflect and replicate go with tiles.")
+        if self.mode.startswith("track"):
+            return self.find(brightness_in_strips(read, height, width))
+        return self._too_small(height, width) or _told(landmark_in_strips(read, height, width))
+
+    def place(self, picture: Tensor, anchor: Landmark | None, frame: Frame | None = None) -> tuple[Tensor, Placement | None]:
+        """One picture (1, C, H, W) on its own grid, and how to move an answer back; None where it stays."""
+        if anchor is None:
+            return (picture if frame is None else frame.cut(picture)).clone(), None
+        fraction = self.fraction(anchor)
+        return align(picture, anchor[:2], self.stride, self.placing, frame=frame, multiple=self.multiple, fraction=fraction)
+
+    def fraction(self, anchor: Landmark | None) -> tuple[float, float]:
+        """The parts of a pixel that a picture is moved by, beyond whole ones."""
+        return anchor.fraction if anchor and self.mode.endswith("subpixel") else (0.0, 0.0)
+
+    def _too_small(self, height: int, width: int) -> Anchoring | None:
+        if self.placing == "circular" or min(height, width) >= self.stride:
+            return None
+        return Anchoring(None, f"a picture of {width} x {height} is smaller than the stride {self.stride}; it is not anchored")
 
     def _ask(self, picture: Tensor, anchor: Landmark | None, frame: Frame | None, arrays: bool) -> Tensor:
-        fraction = anchor.fraction if anchor and self.mode.endswith("subpixel") else (0.0, 0.0)
-        if anchor is None:
-            placed, placement = (picture if frame is None else frame.cut(picture)).clone(), None
-        else:
-            placed, placement = align(
-                picture, anchor[:2], self.stride, self.placing, frame=frame, multiple=self.multiple, fraction=fraction
-            )
+        placed, placement = self.place(picture, anchor, frame)
         answer = torch.from_numpy(np.array(self.function(placed.numpy()))) if arrays else self.function(placed)
         return placement.restore(answer) if placement else answer
+
+
+def _told(found: Landmark | None) -> Anchoring:
+    return Anchoring(found, None if found else "no landmark was found; the picture is not anchored")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from itertools import product
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,6 +15,9 @@ from unetlift.pools.blur import CONVOLVE
 from unetlift.types import Band, Field, Phase, Votes
 
 CONV_LAYER = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+
+Evidence = Float[Tensor, "n *phases_and_half"]
+"""(N, 2, 2, H/2, W/2) in 2-D: for each phase, along each axis, what speaks for it at each place of its component."""
 
 
 def largest_phase(x: Field) -> Phase:
@@ -25,12 +29,15 @@ def largest_phase(x: Field) -> Phase:
     Returns:
         (N, axes), each 0 or 1.
     """
+    axes = x.ndim - 2
+    return phase_of(_energy(x).sum(tuple(range(-axes, 0))).flatten(1).argmax(1), axes)
+
+
+def _energy(x: Field) -> Evidence:
     wide = torch.promote_types(x.dtype, torch.float32)  # half precision would make ties
     energy = torch.linalg.vector_norm(x.detach(), dim=1, dtype=wide).square()  # reads x once, without a squared copy
     pairs = [extent for length in x.shape[2:] for extent in (length // 2, 2)]
-    coarse = tuple(range(1, len(pairs), 2))
-    winner = energy.reshape(x.shape[0], *pairs).sum(coarse).flatten(1).argmax(1)
-    return phase_of(winner, len(coarse))
+    return energy.reshape(x.shape[0], *pairs).permute(0, *range(2, len(pairs) + 1, 2), *range(1, len(pairs), 2))
 
 
 def phase_of(number: Tensor, axes: int) -> Phase:
@@ -94,6 +101,10 @@ class PhaseRule(nn.Module, ABC):
     def forward(self, x: Field) -> tuple[Phase, Votes | None]:
         """(N, C, *size) of even size to the phases, and the votes through which the rule learns, if it does."""
 
+    @abstractmethod
+    def evidence(self, x: Field) -> Evidence:
+        """What every place says for each phase: the phase of the largest sum over space is the one that is taken."""
+
 
 class LargestNorm(PhaseRule):
     """The polyphase component of largest norm (APS, arXiv 2011.14214, section 3.1)."""
@@ -101,6 +112,10 @@ class LargestNorm(PhaseRule):
     def forward(self, x: Field) -> tuple[Phase, None]:
         """See `PhaseRule`."""
         return largest_phase(x), None
+
+    def evidence(self, x: Field) -> Evidence:
+        """See `PhaseRule`: squares, summed over the channels."""
+        return _energy(x)
 
 
 class LearnedPhase(PhaseRule):
@@ -132,13 +147,22 @@ class LearnedPhase(PhaseRule):
 
     def scores(self, x: Field) -> Votes:
         """The logits of the 2^axes phases, in at least single precision."""
+        score = self._score(x)
+        wide = torch.promote_types(score.dtype, torch.float32)
+        return score.flatten(1).mean(1, dtype=wide).unflatten(0, (-1, x.shape[0])).T
+
+    def evidence(self, x: Field) -> Evidence:
+        """See `PhaseRule`: scores, of which the mean decides."""
+        score = self._score(x).squeeze(1).unflatten(0, (*[2] * self.axes, x.shape[0]))
+        return score.movedim(self.axes, 0).to(torch.promote_types(score.dtype, torch.float32))
+
+    def _score(self, x: Field) -> Tensor:
+        """Of every phase and sample, at every place of the component."""
         around, convolve = (1, 1) * self.axes, CONVOLVE[self.axes]
         steps = product((0, 1), repeat=self.axes)
         parts = torch.cat([x[(..., *[slice(step, None, 2) for step in phase])] for phase in steps])
         hidden = convolve(pad(parts, around, self.padding_mode), self.first.weight, self.first.bias).relu()
-        score = convolve(pad(hidden, around, self.padding_mode), self.second.weight, self.second.bias)
-        wide = torch.promote_types(score.dtype, torch.float32)
-        return score.flatten(1).mean(1, dtype=wide).unflatten(0, (-1, x.shape[0])).T
+        return convolve(pad(hidden, around, self.padding_mode), self.second.weight, self.second.bias)
 
 
 RULES: dict[str, Callable[[int, int, str], PhaseRule]] = {

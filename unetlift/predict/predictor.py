@@ -1,8 +1,10 @@
 """Runs a network on a picture: array in, Prediction out."""
 
-from copy import copy
+from collections.abc import Callable
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from os import PathLike
+from threading import Lock
 
 import numpy as np
 import torch
@@ -10,10 +12,19 @@ from numpy.typing import NDArray
 
 from unetlift import images, transforms
 from unetlift.anchor import Anchored, Anchoring
+from unetlift.encoders.freeze import Freezable
 from unetlift.errors import PictureError, UsageError
+from unetlift.images import ArrayPage, Page
 from unetlift.info import TARGET_MEAN, TARGET_STD, ModelInfo
 from unetlift.model import anchored, load
+from unetlift.predict.backends import carried
+from unetlift.predict.field import Field, measure_field
+from unetlift.predict.plan import plan
+from unetlift.predict.source import missing
+from unetlift.predict.tiles import Planned
+from unetlift.predict.views import Views
 from unetlift.runtime import choose_device, choose_precision
+from unetlift.tiling import Tiling
 from unetlift.types import Map
 
 
@@ -56,7 +67,7 @@ def answer(info: ModelInfo, x: Map, output: Map) -> Map:
 
 
 class Predictor:
-    """A network with everything between pictures and its answers.
+    """A network with everything between pictures and its answers; any number of threads may use one at a time.
 
     Args:
         model: any network from normalised pictures to logits; it is put into eval mode.
@@ -74,23 +85,55 @@ class Predictor:
         self.info, self.channels = info, channels
         self.device = choose_device(device)
         self.dtype = choose_precision(precision, self.device)
+        self.views = Views()
         self.model = model.eval().to(self.device, memory_format=torch.channels_last)
+        self._measured, self._measuring, self._fields = self.model, Lock(), []  # which copies share, whatever their phases
 
-    def prepare(self, picture: images.Picture, name: object = "The picture") -> Map:
+    def prepare(self, picture: images.Picture, name: object = "The picture", nodata: float | None = None) -> Map:
         """A (H, W, C) picture of any depth as (1, C, H, W), normalised, on the device.
 
+        Args:
+            picture: its pixels.
+            name: of the picture, for errors.
+            nodata: the value of pixels that hold nothing: they become the mean.
+
         Raises:
-            PictureError: the channels are not the network's.
+            PictureError: the channels are not the network's, or a value is not finite.
         """
+        return self.normalise(picture, name, nodata).to(self.device)
+
+    def normalise(self, picture: images.Picture, name: object = "The picture", nodata: float | None = None) -> Map:
+        """The same in the processor's memory."""
         pixels = images.to_float(images.with_channels(picture, self.channels, name))
-        return transforms.to_tensor(pixels, self.info.mean, self.info.std)[None].to(self.device)
+        x = transforms.to_tensor(pixels, self.info.mean, self.info.std)[None]
+        empty = missing(picture, nodata)
+        if empty is not None and empty.any():
+            x[..., torch.from_numpy(empty)] = 0
+        if picture.dtype == np.float32 and not x.isfinite().all():
+            raise PictureError(f"{name}: The picture holds values that are not finite numbers; replace them.")
+        return x
 
     def __call__(self, x: Map) -> Map:
         """(N, C, H, W) normalised pictures to (N, classes, H, W) probabilities or pictures in float32."""
+        return self.views(lambda view: answer(self.info, view, self.run(self.model, view)), x)
+
+    def run(self, network: torch.nn.Module, x: Map) -> Map:
+        """What a network puts out, in this predictor's precision."""
         narrow = self.dtype is not torch.float32
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=narrow):
-            output = self.model(x.contiguous(memory_format=torch.channels_last))
-        return answer(self.info, x, output)
+            return network(x.contiguous(memory_format=torch.channels_last))
+
+    def seen_through(self, views: Views) -> "Predictor":
+        """The same, whose answers are means over views of each picture."""
+        twin = copy(self)
+        twin.views = views
+        return twin
+
+    def with_network(self, network: torch.nn.Module) -> "Predictor":
+        """The same around another network, which has its field: its phases may differ."""
+        twin = copy(self)
+        twin.model = network
+        return twin
 
     def anchored(self, mode: str, placing: str = "reflect") -> Anchored:
         """This predictor with its sampling grid tied to the scene; see `unetlift.anchored`.
@@ -98,17 +141,59 @@ class Predictor:
         With the mode `track` it serves one sequence of pictures.
         """
         network = anchored(self.model, mode, placing)
-        twin = copy(self)
-        twin.model = network.function
-        return Anchored(twin, network.stride, mode, placing)
+        return Anchored(self.with_network(network.function), network.stride, mode, placing)
 
-    def predict(self, picture: images.Picture, name: object = "The picture", ask: Anchored | None = None) -> Prediction:
+    def field(self) -> Field:
+        """How far the network sees, on fixed phases; measured once."""
+        with self._measuring:
+            if not self._fields:
+                self._fields.append(measure_field(self._outputs(), self.channels, self._measured.config.stride))
+        return self._fields[0]
+
+    def _outputs(self) -> Callable[[Map], tuple[Map, Map]]:
+        """The network on fixed phases in double precision, where it is one of ours; what it puts out, and what that means."""
+        network, wide = self._measured, isinstance(self._measured, Freezable)
+        device = torch.device("cpu") if wide and self.device.type == "mps" else self.device  # MPS knows no double precision
+        dtype = torch.float64 if wide else torch.float32
+        if wide:
+            network = deepcopy(network.on_fixed_grid()).to(device, dtype)
+
+        def ask(x: Map) -> tuple[Map, Map]:
+            x = x.to(device, dtype)
+            with torch.inference_mode():
+                output = network(x)
+            return output, answer(self.info, x, output)
+
+        return ask
+
+    def plan(self, page: Page, tiling: Tiling = Tiling(), ask: Anchored | None = None, name: object = "The picture") -> Planned:
+        """Finds a picture's anchor and decides on its tiles; its `bands` then give the answer.
+
+        Args:
+            page: the picture, which is read as a whole or part by part.
+            tiling: how it is cut up if it is large.
+            ask: what `anchored` gave; by default unanchored.
+            name: of the picture, for errors.
+
+        Raises:
+            PictureError: the channels are not the network's, a value is not finite, or the picture cannot be anchored.
+            UsageError: the tiles are too small for the network's field.
+        """
+        return plan(page, tiling, ask or Anchored(self, 1, "none"), name)
+
+    def predict(
+        self, picture: images.Picture, name: object = "The picture", ask: Anchored | None = None, tiling: Tiling = Tiling()
+    ) -> Prediction:
         """The answer to one (H, W, C) picture of any size, by what `anchored` gave, or unanchored.
 
         Raises:
-            PictureError: the channels are not the network's, or the picture cannot be anchored; with its name.
+            PictureError: the channels are not the network's, a value is not finite, or the picture cannot be anchored;
+                with its name.
         """
-        return self.answer(self.prepare(picture, name), name, ask)
+        planned = self.plan(ArrayPage(picture, name), tiling, ask, name)
+        bands = [band["values"] for band in planned.bands(lambda values: {"values": values.transpose(1, 2, 0)})]
+        values = bands[0] if len(bands) == 1 else np.concatenate(bands)
+        return Prediction(np.ascontiguousarray(values.transpose(2, 0, 1)), planned.anchoring)
 
     def answer(self, x: Map, name: object, ask: Anchored | None = None) -> Prediction:
         """The answer to one prepared picture (1, C, H, W); see `predict`."""
@@ -119,11 +204,23 @@ class Predictor:
         return Prediction(values[0].cpu().numpy(), anchoring)
 
 
-def load_predictor(folder: str | PathLike[str], device: str = "auto", precision: str = "auto") -> Predictor:
+def load_predictor(folder: str | PathLike[str], device: str = "auto", precision: str = "auto", backend: str = "torch") -> Predictor:
     """The predictor of a model folder.
+
+    Args:
+        folder: that unetlift train has written.
+        device: auto, cpu, cuda or mps.
+        precision: auto, float32 or bf16.
+        backend: torch, onnx or openvino; see `unetlift.predict.backends.carried`.
 
     Raises:
         ModelFolderError: a file is missing, damaged or foreign.
+        UsageError: the backend, device or precision is not to be had.
     """
     model, info = load(folder)
-    return Predictor(model, info, model.config.in_channels, device, precision)
+    if backend == "torch":
+        return Predictor(model, info, model.config.in_channels, device, precision)
+    if device not in ("auto", "cpu"):
+        raise UsageError(f"The backend {backend} computes on the CPU, not on {device}; leave --device out.")
+    engine = carried(model, backend, precision)
+    return Predictor(engine, info, model.config.in_channels, "cpu", "float32")

@@ -15,6 +15,7 @@ from unetlift.encoders.freeze import Freezable, groups_by_rate
 from unetlift.errors import TrainingError
 from unetlift.info import ModelInfo
 from unetlift.recipe import TrainConfig
+from unetlift.runtime import is_out_of_memory
 from unetlift.tasks import TASKS
 from unetlift.train.averages import moving_average
 from unetlift.train.objective import Objective
@@ -71,7 +72,7 @@ class Training(L.LightningModule):
                 terms = self._gradients(batch)
                 break
             except RuntimeError as error:
-                if not _out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
             self._halve(len(batch[0]))
         self._check_and_step(terms, batch[2])
@@ -168,7 +169,3 @@ def make_optimiser(training: Training, config: TrainConfig) -> torch.optim.Optim
         groups.append({"params": list(training.adversary.parameters()), "lr": how.learning_rate, "betas": (0.5, 0.999)})
     fused = next(training.parameters()).device.type in ("cpu", "cuda")
     return torch.optim.AdamW(groups, weight_decay=how.weight_decay, fused=fused)
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
