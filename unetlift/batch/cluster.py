@@ -52,6 +52,7 @@ def run(config: PredictConfig, found: tuple[Path, list[Path]], show: Show) -> Re
     """
     try:
         import ray
+        import ray.data
     except ImportError as error:
         raise UsageError("The engine ray needs the package ray; run pip install unetlift[ray].") from error
     output, (folder, paths) = Path(config.output).resolve(), found
