@@ -12,14 +12,15 @@ picture as a whole, and cuts it into tiles without overlap, which leaves seams.
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,6 @@ ROOT = Path(__file__).parent.parent
 SIDE, LARGE, TILE, ENCODER, CLASSES = 512, 8192, 1024, "resnet34", 3
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SUFFIXES = ".png", ".jpg", ".jpeg"
-MEMORY = 20 * 2**30
-"""Bytes that a process may ask for, so that one that asks for all fails alone."""
 
 
 # What is compared.
@@ -148,17 +147,13 @@ def networks(folder: Path) -> None:
 def run(arguments: list[str]) -> dict[str, float]:
     """Seconds and the largest memory in bytes of a process, or how it failed."""
     begun = time.perf_counter()
-    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=_limited)
+    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     said = process.stderr.read().decode()
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(arguments)}: {said[-2000:]}")
     return {"seconds": time.perf_counter() - begun, "peak": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)}
-
-
-def _limited() -> None:
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
 
 
 def in_turn(subjects: dict[str, Callable[[], list[str]]], rounds: int) -> dict[str, dict[str, float]]:
@@ -186,17 +181,18 @@ class Scratch:
         self.count += 1
         return command(name, precision, self.folder, pictures, self.folder / f"out{self.count}")
 
-    def same(self, pictures: Path, precision: str) -> float:
-        """Share of pixels that `unetlift predict` labels as the plain loop does."""
-        import numpy as np
-        from PIL import Image
 
-        labels = []
-        for name in ("plain loop", "unetlift, torch"):
-            run(self.process(name, precision, pictures))
-            found = sorted((self.folder / f"out{self.count}").rglob("*.png"))
-            labels.append([np.array(Image.open(path)) for path in found])  # indices, of a palette too
-        return sum(float((a == b).mean()) for a, b in zip(*labels, strict=True)) / len(labels[0])
+def agreement(folder: Path, pictures: Path, precision: str) -> float:
+    """Share of pixels that `unetlift predict` labels as the plain loop does."""
+    import numpy as np
+    from PIL import Image
+
+    labels = []
+    for number, name in enumerate(("plain loop", "unetlift, torch")):
+        out = folder / f"{precision}{number}"
+        run(command(name, precision, folder, pictures, out))
+        labels.append([np.array(Image.open(path)) for path in sorted(out.rglob("*.png"))])  # indices, of a palette too
+    return sum(float((a == b).mean()) for a, b in zip(*labels, strict=True)) / len(labels[0])
 
 
 def engines(folder: Path, rounds: int) -> dict[str, float]:
@@ -240,26 +236,32 @@ def engines(folder: Path, rounds: int) -> dict[str, float]:
     return least
 
 
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls a function in a process of its own: a child's peak begins with its parent's memory, which so stays small."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
 def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Everything, with the figures by subject."""
     count, rounds, scratch = arguments.count, arguments.rounds, Scratch(folder)
-    networks(folder)
+    apart(networks, folder)
     places = {number: folder / f"photographs{number}" for number in (count // 10, count)}
     for number, place in places.items():
-        photographs(arguments.photos, place, number)
+        apart(photographs, arguments.photos, place, number)
     sides = arguments.large // 4, arguments.large
     for side in sides:
-        mosaic(places[count], folder / f"large{side}" / "large.tif", side)
+        apart(mosaic, places[count], folder / f"large{side}" / "large.tif", side)
     tiny = folder / "tiny"
     tiny.mkdir()
     shutil.copy(next(places[count].iterdir()), tiny / "one.jpg")
-    found: dict[str, Any] = {"engines": engines(folder, rounds)}
+    found: dict[str, Any] = {"engines": apart(engines, folder, rounds)}
     for precision in ("float32", "bf16"):
         names = [*PEERS, *(name for name in OURS if precision == "float32" or name != "unetlift, onnx")]
         for title, place in (("photographs", places[count]), ("large", folder / f"large{sides[-1]}")):
             subjects = {name: partial(scratch.process, name, precision, place) for name in names}
             found[f"{title}, {precision}"] = in_turn(subjects, rounds)
-        found[f"same labels, {precision}"] = scratch.same(places[count // 10], precision)
+        found[f"same labels, {precision}"] = apart(agreement, folder, places[count // 10], precision)
     own = "unetlift, torch", "float32"
     fewer = {f"{number} photographs": partial(scratch.process, *own, place) for number, place in places.items()}
     fewer |= {f"{side} x {side}": partial(scratch.process, *own, folder / f"large{side}") for side in sides}

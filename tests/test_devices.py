@@ -19,6 +19,7 @@ def _rows(run: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_two_processes_learn_as_one_with_the_doubled_batch(cells: Path, tmp_path: Path) -> None:
     one = train(cells, tmp_path / "one", *ALIKE, "--batch-size=6")
     assert one.returncode == 0, one.stderr

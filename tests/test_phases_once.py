@@ -82,7 +82,7 @@ def test_tiles_that_choose_for_themselves_do_not_meet():
 @pytest.mark.parametrize("name", [QUICK[0], *[pytest.param(name, marks=pytest.mark.slow) for name in QUICK[1:]]])
 @pytest.mark.parametrize("down", ["max", pytest.param("lift", marks=pytest.mark.slow)])
 def test_the_phases_of_any_encoder_are_the_whole_pictures(name, down):
-    """Two halvings at once included; squeeze-and-excitation goes by the mean of whatever it is given."""
+    """Two halvings at once included. Squeeze-and-excitation goes by the mean of whatever it is given, so its values are a tile's own."""
     model = encoder_network(name, f"{down}+{'lift' if down == 'lift' else 'nearest'}@adaptive", padding_mode="circular", depth=2)
     picture = scene(192, 160, 3)
     x = torch.from_numpy(picture).permute(2, 0, 1)[None].double() / 64 - 2
@@ -90,8 +90,9 @@ def test_the_phases_of_any_encoder_are_the_whole_pictures(name, down):
     planned = asked.plan(ArrayPage(picture), Tiling(tile=128, overlap=80))
     phases = decided(planned)
     assert phases == chosen(asked.model, asked.prepare(picture)) and len(phases) == rules_of(model) == 2
-    off = np.abs(joined(planned) - asked.predict(picture).values)
-    assert off.max() < (0.1 if "mobilenetv3" in name else 1e-4) and planned.tiles > 1
+    assert planned.tiles > 1
+    if "mobilenetv3" not in name:
+        assert np.abs(joined(planned) - asked.predict(picture).values).max() < 1e-4
 
 
 @pytest.mark.parametrize("rule", [LargestNorm(), LearnedPhase(3, 2, "circular").double()])

@@ -32,7 +32,7 @@ def _assert_same(ours: Path, theirs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("workers", "more"), [pytest.param(0, (), marks=pytest.mark.slow), (2, LEARNED)], ids=["alone", "workers-and-all-learned"]
+    ("workers", "more"), [(0, ()), pytest.param(2, LEARNED, marks=pytest.mark.slow)], ids=["alone", "workers-and-all-learned"]
 )
 def test_killed_within_epochs_it_goes_on_as_if_never_stopped(workers: int, more: tuple[str, ...], cells: Path, tmp_path: Path) -> None:
     flags = (*EPOCHS, f"--workers={workers}", EVERY_STEP, *more)
