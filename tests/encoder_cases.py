@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from unetlift import UNet
 from unetlift.config import NetworkConfig
-from unetlift.encoders import pooled_encoder
+from unetlift.encoders.assemble import pooled_encoder
 from unetlift.encoders.pooled import PooledEncoder
 from unetlift.encoders.smp import make_encoder
 from unetlift.pools import LiftOptions

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unetlift.config import NetworkConfig
-from unetlift.encoders import pooled_encoder
+from unetlift.encoders.assemble import pooled_encoder
 from unetlift.encoders.commuting import stays_behind
 from unetlift.encoders.flow import Flow, follow
 from unetlift.encoders.levels import Step, steps_of

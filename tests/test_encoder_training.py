@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import unetlift
-from unetlift import runs, transforms
+from unetlift import inputs, runs
 from unetlift.convs import parameter_groups
 from unetlift.encoders.freeze import groups_by_rate
 from unetlift.encoders.smp import preprocessing
@@ -35,8 +35,8 @@ def test_a_channel_can_have_a_normalisation_of_its_own(tmp_path: Path) -> None:
 def test_one_number_for_all_channels_gives_the_bits_it_always_gave() -> None:
     pixels = np.random.default_rng(0).random((5, 7, 3), dtype=np.float32)
     before = (pixels - np.float32(0.5)) / np.float32(0.25)
-    assert np.array_equal(transforms.to_tensor(pixels, 0.5, 0.25).permute(1, 2, 0).numpy(), before)
-    assert np.array_equal(transforms.to_tensor(pixels, (0.5,) * 3, (0.25,) * 3).permute(1, 2, 0).numpy(), before)
+    assert np.array_equal(inputs.to_tensor(pixels, 0.5, 0.25).permute(1, 2, 0).numpy(), before)
+    assert np.array_equal(inputs.to_tensor(pixels, (0.5,) * 3, (0.25,) * 3).permute(1, 2, 0).numpy(), before)
 
 
 @pytest.mark.parametrize(

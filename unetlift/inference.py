@@ -24,7 +24,7 @@ class PredictConfig:
         anchor: what the sampling grid is tied to: none (the frame's corner), landmark, subpixel, or track and
             track-subpixel, which follow the frames of a video, or take pictures, in the order of their names, for one.
         tile: side of the tiles that large pictures are cut into, in pixels; 0 chooses it, and asks about pictures of up to
-            4 million pixels as a whole.
+            2 million pixels as a whole.
         overlap: of tiles in pixels; without it, as far as the network is measured to look.
         blend: where tiles meet: centre (each pixel from one tile), linear or hann (mixed).
         flips: mean over mirrored pictures: none, horizontal, four or eight (with quarter turns).

@@ -12,7 +12,7 @@ from torch import nn
 from unetlift import checkpoint
 from unetlift.anchor import Anchored
 from unetlift.config import ConvertedConfig, NetworkConfig
-from unetlift.encoders import PlainEncoder, lift_options, pooled_encoder
+from unetlift.encoders import PlainEncoder, lift_options
 from unetlift.encoders.freeze import Freezable
 from unetlift.encoders.plain import Block, BlockKind
 from unetlift.errors import UsageError, check_map
@@ -51,7 +51,9 @@ class UNet(Freezable):
             downs, ups = zip(*pairs, strict=True)
             self.encoder, raised = PlainEncoder([config.in_channels, *widths], list(downs), kinds), widths[:-1]
         else:
-            from unetlift.encoders.smp import make_encoder  # seconds to import, which the plain encoder need not wait for
+            # seconds to import, which the plain encoder need not wait for
+            from unetlift.encoders.assemble import pooled_encoder
+            from unetlift.encoders.smp import make_encoder
 
             body = make_encoder(config.encoder, config.in_channels, encoder_weights)
             self.encoder, ups, raised = pooled_encoder(body, config, lift)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from unetlift.errors import UsageError, one_of
 
 BLENDS = ("centre", "linear", "hann")
-SIDES = (512, 2048)
+SIDES = (512, 1536)
 """Between these lies a tile's side where none is asked for: eight margins, of which six are kept."""
 RAMP = 32
 """Pixels over which two tiles are blended where no overlap is asked for; at least two strides."""
@@ -34,7 +34,7 @@ class Tiling:
     tile: int = 0
     overlap: int | None = None
     blend: str = "centre"
-    whole: int = 2**22
+    whole: int = 2**21
 
     def __post_init__(self) -> None:
         for name in ("tile", "overlap", "whole"):

@@ -15,7 +15,8 @@ from unetlift.config import ConvertedConfig, PoolsConfig
 from unetlift.convert.decoder import UnetWayUp, fill_in, roll_below, set_decoder_borders, unet_widths
 from unetlift.convert.source import ARCHITECTURES, check_remade, describe, make
 from unetlift.convs import PADDING_MODES
-from unetlift.encoders.assemble import ENCODER_DOWNS, check_step, lift_options
+from unetlift.encoders import lift_options
+from unetlift.encoders.assemble import ENCODER_DOWNS, check_step
 from unetlift.encoders.flow import Flow, follow
 from unetlift.encoders.freeze import Freezable
 from unetlift.encoders.grid import fill_up

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
 from unetlift.convs.padded import PADDING_MODES, Filtered, pad
 from unetlift.errors import UsageError, check_map, one_of
@@ -154,6 +153,8 @@ def deform(
             x_read = pad(x, (0, 2, 0, 2), padding_mode)
         else:
             x_read = x
+        from torchvision.ops import deform_conv2d  # seconds to import, for which networks without it need not wait
+
         y = deform_conv2d(
             _to_planes(x_read).to(wide),
             offsets,

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unetlift import images, transforms
+from unetlift import images, inputs, transforms
 from unetlift.data.cache import Cache
 from unetlift.data.folder import Pair
 from unetlift.data.labels import as_classes
@@ -78,7 +78,7 @@ class Kind(ABC):
             raise DataSetError(str(error)) from error
 
     def _input(self, pixels: NDArray[np.float32]) -> Tensor:
-        return transforms.to_tensor(pixels, self.info.mean, self.info.std)
+        return inputs.to_tensor(pixels, self.info.mean, self.info.std)
 
 
 def same_size(pair: Pair, picture: np.ndarray, target: np.ndarray) -> None:
@@ -119,7 +119,7 @@ class Translated(Kind):
         return picture, target
 
     def tensors(self, picture: images.Picture, target: NDArray, seed: int, transform: Augmentation | None) -> tuple[Tensor, Tensor]:
-        wanted = transforms.to_tensor(images.to_float(target), TARGET_MEAN, TARGET_STD)
+        wanted = inputs.to_tensor(images.to_float(target), TARGET_MEAN, TARGET_STD)
         return self._input(images.to_float(picture)), wanted
 
 
@@ -133,7 +133,7 @@ class Degraded(Kind):
     def tensors(self, picture: images.Picture, target: None, seed: int, transform: Augmentation | None) -> tuple[Tensor, Tensor]:
         clean = images.to_float(picture)
         worse = degrade(clean, self.info.degrade, seed)[..., : self.channels]  # of a grey one the first channel says it all
-        return self._input(worse), transforms.to_tensor(clean, TARGET_MEAN, TARGET_STD)
+        return self._input(worse), inputs.to_tensor(clean, TARGET_MEAN, TARGET_STD)
 
 
 KINDS: dict[str, type[Kind]] = {"segment": Labelled, "translate": Translated, "restore": Degraded}

@@ -9,7 +9,7 @@ from threading import Event
 import numpy as np
 from numpy.typing import NDArray
 
-from unetlift import images, stability, transforms
+from unetlift import images, inputs, stability
 from unetlift.anchor import Anchored, Anchoring
 from unetlift.checkpoint import CONFIG, WEIGHTS
 from unetlift.config import NetworkConfig
@@ -182,7 +182,7 @@ class Bench:
 
     def frames(self, scene: Scene, shift: Shift) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """What the networks see, as (H, W, C) floats of 0..1: before and after the move."""
-        x = transforms.to_tensor(scene.pixels, 0, 1)[None]
+        x = inputs.to_tensor(scene.pixels, 0, 1)[None]
         still = stability.still_frame(x, scene.mode, REACH, self.multiple)
         moved = stability.moved_frame(x, shift, scene.mode, REACH, self.multiple)
         return still[0].permute(1, 2, 0).numpy(), moved[0].permute(1, 2, 0).numpy()

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from unetlift.config import NetworkConfig, PoolsConfig
+from unetlift.config import NetworkConfig
 from unetlift.encoders.flow import follow
 from unetlift.encoders.levels import Step, steps_of
 from unetlift.encoders.pooled import PooledEncoder, Pooling, is_native, raised_channels, rebuild
@@ -15,12 +15,6 @@ DEEPEST = 5
 
 ENCODER_DOWNS = tuple(name for name in DOWNS if not name.startswith(("conv-blur", "avg-blur")))
 """An encoder brings its own operators, so that what stands between them and a blur has no name of its own."""
-
-
-def lift_options(config: NetworkConfig | PoolsConfig) -> LiftOptions:
-    """How a config wants its lifts made."""
-    groups = (0, config.lift_groups)
-    return LiftOptions(config.lift_start, config.lift_bands, config.lift_kernel, config.lift_learned, config.lift_shared, groups)
 
 
 def pooled_encoder(body: nn.Module, config: NetworkConfig, lift: LiftOptions) -> tuple[PooledEncoder, list[Up], list[int]]:
