@@ -6,7 +6,8 @@
 All run the same smp network with the same weights, as whole processes on files, in turn: of each the least of the rounds,
 and the largest memory of the process. The plain loop is one of many notebooks: cv2.imread, tensor, network, cv2.imwrite.
 File by file is how rembg goes through a folder: Pillow opens, the network answers, Pillow saves. Neither can take the large
-picture as a whole, and cuts it into tiles without overlap, which leaves seams.
+picture as a whole, and cuts it into tiles without overlap, which leaves seams; `unetlift predict` overlaps them, which is
+more work, and is also given the plain loop's tiles, to compare like with like.
 """
 
 import argparse
@@ -81,7 +82,8 @@ def file_by_file(model: Path, pictures: Path, out: Path, bf16: bool) -> None:
 
 
 PEERS = {"plain loop": plain_loop, "file by file": file_by_file}
-OURS = {f"unetlift, {name}": name for name in ("torch", "onnx", "openvino")}
+OURS = {f"unetlift, {name}": [f"--backend={name}"] for name in ("torch", "onnx", "openvino")}
+OURS["unetlift, torch, tiles as the plain loop's"] = [f"--tile={TILE}", "--overlap=0"]
 
 
 def command(name: str, precision: str, folder: Path, pictures: Path, out: Path) -> list[str]:
@@ -90,8 +92,8 @@ def command(name: str, precision: str, folder: Path, pictures: Path, out: Path) 
         out.mkdir()
         places = ["--peer", name, "--model", folder / "smp", "--input", pictures, "--output", out]
         return [*map(str, [sys.executable, __file__, *places, "--precision", precision])]
-    places = ["--model", folder / "ours", "--input", pictures, "--output", out, f"--backend={OURS[name]}"]
-    return [*map(str, [sys.executable, "-m", "unetlift.cli", "predict", *places, f"--precision={precision}"])]
+    places = ["--model", folder / "ours", "--input", pictures, "--output", out, f"--precision={precision}"]
+    return [*map(str, [sys.executable, "-m", "unetlift.cli", "predict", *places, *OURS[name]])]
 
 
 # The pictures.
@@ -256,16 +258,21 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     tiny.mkdir()
     shutil.copy(next(places[count].iterdir()), tiny / "one.jpg")
     found: dict[str, Any] = {"engines": apart(engines, folder, rounds)}
+    tried = {
+        ("photographs", "float32"): [*PEERS, *list(OURS)[:3]],
+        ("photographs", "bf16"): ["plain loop", "unetlift, torch", "unetlift, openvino"],
+        ("large", "float32"): ["plain loop", "unetlift, torch", "unetlift, torch, tiles as the plain loop's", "unetlift, openvino"],
+    }
+    for (title, precision), names in tried.items():
+        place = places[count] if title == "photographs" else folder / f"large{sides[-1]}"
+        subjects = {name: partial(scratch.process, name, precision, place) for name in names}
+        found[f"{title}, {precision}"] = in_turn(subjects, rounds)
     for precision in ("float32", "bf16"):
-        names = [*PEERS, *(name for name in OURS if precision == "float32" or name != "unetlift, onnx")]
-        for title, place in (("photographs", places[count]), ("large", folder / f"large{sides[-1]}")):
-            subjects = {name: partial(scratch.process, name, precision, place) for name in names}
-            found[f"{title}, {precision}"] = in_turn(subjects, rounds)
         found[f"same labels, {precision}"] = apart(agreement, folder, places[count // 10], precision)
     own = "unetlift, torch", "float32"
-    fewer = {f"{number} photographs": partial(scratch.process, *own, place) for number, place in places.items()}
-    fewer |= {f"{side} x {side}": partial(scratch.process, *own, folder / f"large{side}") for side in sides}
-    found["memory"] = in_turn(fewer, 1)
+    fewer = {f"{count // 10} photographs": places[count // 10], f"{sides[0]} x {sides[0]}": folder / f"large{sides[0]}"}
+    found["memory"] = in_turn({name: partial(scratch.process, *own, place) for name, place in fewer.items()}, 1)
+    found["memory"] |= {f"{count} photographs": found["photographs, float32"][own[0]], f"{sides[1]} x {sides[1]}": found["large, float32"][own[0]]}
     start = {"import torch": lambda: [sys.executable, "-c", "import torch"], "one photograph": partial(scratch.process, *own, tiny)}
     start["unetlift predict --help"] = lambda: [sys.executable, "-m", "unetlift.cli", "predict", "--help"]
     found["start"] = in_turn(start, rounds + 2)
@@ -281,7 +288,8 @@ def report(found: dict[str, Any], arguments: argparse.Namespace) -> str:
     lines += [f"smp.Unet with {ENCODER}, {how}. A run counts from its start, with all imports."]
     large = f"one picture of {arguments.large} x {arguments.large}"
     per = {"photographs": f"{arguments.count} photographs of {SIDE} x {SIDE}", "large": large}
-    for key, title in ((f"{kind}, {precision}", f"{text}, {precision}") for precision in ("float32", "bf16") for kind, text in per.items()):
+    keys = [(f"{kind}, {precision}", f"{text}, {precision}") for precision in ("float32", "bf16") for kind, text in per.items()]
+    for key, title in ((key, title) for key, title in keys if key in found):
         base = found[key]["plain loop"]["seconds"]
         lines += ["", f"**{title}**", "", "| | seconds | times the plain loop's throughput | peak MiB |", "|---|---:|---:|---:|"]
         lines += [f"| {n} | {r['seconds']:.1f} | {base / r['seconds']:.2f} | {r['peak'] / 2**20:.0f} |" for n, r in found[key].items()]

@@ -1,5 +1,6 @@
 """Runs over folders that can be trusted: what is done stays done, what is bad is named, and whoever stops them loses nothing."""
 
+import contextlib
 import json
 import os
 import random
@@ -289,6 +290,27 @@ def test_objects_polygons_and_probabilities_tell_of_one_mask(pictures: Path, tmp
     both = json.loads((out / "coco.json").read_text())
     assert [image["file_name"] for image in both["images"]] == ["a.png", "b.png"]
     assert sum(note["area"] for note in both["annotations"]) == 2 * (mask > 0).sum()
+
+
+def test_a_terminal_sees_how_many_how_fast_and_how_long(pictures: Path, tmp_path: Path) -> None:
+    import pty
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number}.png").write_bytes((pictures / "plate1/1.png").read_bytes())
+    (folder / "bad.png").write_text("dear diary")
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"COLUMNS": "160", "TERM": "xterm"}
+    process = subprocess.Popen(command(folder, tmp_path / "out"), stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error on Linux
+        while part := os.read(ours, 65536):
+            seen += part
+    assert process.wait() == 1
+    for word in (b"/13", b"pictures/s", b"1 failed", b"12 of 13 pictures predicted", b"bad.png cannot be read"):
+        assert word in seen, word
 
 
 TIGHT = """

@@ -50,6 +50,9 @@ def convert(config: ConvertConfig) -> int:
 
 def predict(config: PredictConfig) -> int:
     """Predict a folder of pictures of any format and size: masks and what is drawn of them, or the pictures they become."""
+    import os
+
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # before PyTorch comes: large pages save a tenth of the time on Linux
     from unetlift import batch
     from unetlift.batch.show import shown
 

@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,8 @@ def run(config: PredictConfig, found: tuple[Path, list[Path]], show: Show) -> Re
         show.begin(len(paths))
         names = [{"path": os.fsencode(path.resolve()), "relative": os.fsencode(path.relative_to(folder))} for path in paths]
         try:
-            return count(_outcomes(ray, config, names), config.most_failures, show)
+            with closing(_outcomes(ray, config, names)) as heard:
+                return count(heard, config.most_failures, show)
         finally:
             _gather(output)
 

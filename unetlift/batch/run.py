@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -91,8 +91,8 @@ def answer_all(config: PredictConfig, shard: shards.Shard, found: tuple[Path, li
                 items = _items(config, shard, found, over)
                 show.begin(None if config.watch else len(items))
                 going_on = takewhile(lambda _: not over.is_set(), items)
-                heard = outcomes(going_on, answer, 1 if answer.in_order else config.workers)
-                result = count(heard, config.most_failures, show)
+                with closing(outcomes(going_on, answer, 1 if answer.in_order else config.workers)) as heard:
+                    result = count(heard, config.most_failures, show)
             if answer.asking.stopped:
                 raise answer.asking.stopped
         except (RunError, Stopped):
@@ -133,6 +133,8 @@ def count(heard: Iterable[Outcome], most: int | None, show: Show) -> Result:
 @contextmanager
 def worker(config: PredictConfig, manifest: str, say: Callable[[str], None]) -> Iterator[Worker]:
     """Everything that answers pictures in this process, writing to a manifest of this name."""
+    if config.backend != "torch":
+        say(f"The backend {config.backend} wants a file of the network: made at its first use, which may take minutes, and kept.")
     predictor = load_predictor(config.model, config.device, config.precision, config.backend)
     predictor = predictor.seen_through(Views(config.flips, config.scales, config.spin))
     wanted = Wanted(predictor.info, config.overlay, config.probabilities, config.polygons, config.objects)
