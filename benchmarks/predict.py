@@ -272,7 +272,8 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     own = "unetlift, torch", "float32"
     fewer = {f"{count // 10} photographs": places[count // 10], f"{sides[0]} x {sides[0]}": folder / f"large{sides[0]}"}
     found["memory"] = in_turn({name: partial(scratch.process, *own, place) for name, place in fewer.items()}, 1)
-    found["memory"] |= {f"{count} photographs": found["photographs, float32"][own[0]], f"{sides[1]} x {sides[1]}": found["large, float32"][own[0]]}
+    more = {f"{count} photographs": "photographs, float32", f"{sides[1]} x {sides[1]}": "large, float32"}
+    found["memory"] |= {name: found[key][own[0]] for name, key in more.items()}
     start = {"import torch": lambda: [sys.executable, "-c", "import torch"], "one photograph": partial(scratch.process, *own, tiny)}
     start["unetlift predict --help"] = lambda: [sys.executable, "-m", "unetlift.cli", "predict", "--help"]
     found["start"] = in_turn(start, rounds + 2)
