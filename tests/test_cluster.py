@@ -9,13 +9,13 @@ from test_predict import ALL, answers, pictures, predict  # noqa: F401 (a fixtur
 
 from unetlift.batch.manifest import DONE, FAILED, read_all
 
-ray = pytest.importorskip("ray", reason="Ray is missing; install it with: pip install -e '.[ray]'")
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a Ray of two processors, without its page for people."""
+    ray = pytest.importorskip("ray", reason="Ray is missing; install it with: pip install -e '.[ray]'")
     context = ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     address = context.address_info["gcs_address"]
     monkeypatch.setenv("RAY_ADDRESS", address)

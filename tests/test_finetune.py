@@ -183,6 +183,7 @@ def test_a_converted_network_goes_on_learning(cells: Path, tmp_path: Path, capsy
     assert "segmentation_head.0.weight" in changed and not any(name.startswith("encoder.") for name in changed)
 
 
+@pytest.mark.slow
 def test_trained_folders_load_without_a_network_and_names_of_weights_say_what_to_do(weights: Path, cells: Path, tmp_path: Path) -> None:
     last = _train(cells, tmp_path / "run", *SMALL, "--encoder-weights", weights)
     weights.unlink()

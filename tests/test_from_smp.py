@@ -252,6 +252,7 @@ SAVED = [
 ]
 
 
+@pytest.mark.slow
 def test_model_folders_load_offline_and_answer_the_same(tmp_path: Path) -> None:
     x = torch.randn(1, 3, 64, 96).to(memory_format=torch.channels_last)
     for number, (kind, encoder, settings) in enumerate(SAVED):

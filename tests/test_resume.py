@@ -111,6 +111,7 @@ def test_a_file_that_goes_bad_under_way_is_one_sentence(cells: Path, tmp_path: P
     assert errors.count("\n") == 1 and "cell03.png cannot be read as a picture" in errors
 
 
+@pytest.mark.slow
 def test_config_yaml_reproduces_the_run(cells: Path, tmp_path: Path) -> None:
     assert train(cells, tmp_path / "first", "--epochs=2", "--loss=0.5*ce+lovasz", "--augment=strong", "--balanced").returncode == 0
     config, out = tmp_path / "first" / "config.yaml", tmp_path / "second"

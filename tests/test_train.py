@@ -191,6 +191,7 @@ def test_a_terminal_sees_loss_score_speed_and_time(cells: Path, tmp_path: Path) 
         assert word in seen, word
 
 
+@pytest.mark.slow
 def test_tensorboard_is_written_to(cells: Path, tmp_path: Path) -> None:
     done = train(cells, tmp_path / "run", "--epochs=1", "--logger=tensorboard")
     assert done.returncode == 0, done.stderr

@@ -105,6 +105,7 @@ def test_a_disk_that_is_full_from_the_start_is_one_sentence(cells: Path, small_d
     assert not list(small_disk.rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_the_rate_finder_finds_one_that_learns(cells: Path, tmp_path: Path) -> None:
     done = train(cells, tmp_path / "run", "--epochs=2", "--learning-rate=auto", "--precision=float32")
     assert done.returncode == 0, done.stderr
