@@ -326,6 +326,7 @@ cli.main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow  # how much a process takes beside its tensors depends on the machine
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory cannot be made scarce")
 def test_out_of_memory_goes_on_in_smaller_tiles_and_says_so(tmp_path: Path, capsys) -> None:
     folder = tmp_path / "in"
