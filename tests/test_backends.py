@@ -22,6 +22,8 @@ from unetlift.predict.fold import folded, narrowed
 sys.path.append(str(ROOT / "benchmarks"))
 import exports
 
+pytestmark = pytest.mark.slow  # three engines with threads of their own in one process
+
 VARIANTS = {
     "max+nearest": {"down": "max", "up": "nearest"},
     "blur-3+bilinear": {"down": "blur-3", "up": "bilinear"},
