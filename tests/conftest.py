@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jaxtyping
@@ -116,3 +118,15 @@ def model_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     UNet(depth=2, width=4, down="lift", up="lift", phase="adaptive", padding_mode="circular", classes=2).save_pretrained(folder)
     return folder
+
+
+@contextmanager
+def mounted(disk: Path, size: str) -> Iterator[Path]:
+    """A disk of so many bytes, which soon fills up."""
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("Only root can mount a small disk; run the tests as root to see it fill up.")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from conftest import ROOT, draw_cells
+from conftest import ROOT, draw_cells, mounted
 from PIL import Image
 
 from unetlift import cli
@@ -220,12 +220,8 @@ def test_shards_together_are_the_whole_and_merge(pictures: Path, finished: Path,
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)], capture_output=True).returncode:
-        pytest.skip("Only root can mount a small disk; run the tests as root to see it fill up.")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with mounted(tmp_path / "disk", "300k") as disk:
+        yield disk
 
 
 def test_a_full_disk_stops_it_in_one_sentence_and_what_was_done_stays(pictures: Path, finished: Path, small_disk: Path) -> None:

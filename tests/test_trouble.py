@@ -3,12 +3,13 @@
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
-from conftest import train, training
+from conftest import mounted, train, training
 
 from unetlift import cli, from_pretrained
 
@@ -66,13 +67,9 @@ def test_parts_add_up_to_the_whole_step(cells: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True).returncode:
-        pytest.skip("Only root can mount a small disk; run the tests as root to see it fill up.")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    with mounted(tmp_path / "disk", "2m") as disk:
+        yield disk
 
 
 def test_a_full_disk_leaves_the_checkpoint_before_whole(cells: Path, small_disk: Path) -> None:
