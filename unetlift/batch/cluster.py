@@ -10,8 +10,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from unetlift.batch.manifest import Manifest, Record, merge
-from unetlift.batch.run import Result, Show, conclude, count, worker
+from unetlift.batch.manifest import Record, merge
+from unetlift.batch.run import Result, Show, count, join_coco, worker
 from unetlift.batch.stage import PARTS, Staging
 from unetlift.batch.work import Item, Outcome
 from unetlift.errors import RunError, Stopped, UsageError
@@ -94,7 +94,7 @@ def _outcomes(ray: Any, config: PredictConfig, names: list[dict[str, bytes]]) ->
 
 def _gather(output: Path) -> None:
     """Makes the actors' manifests one, whatever has happened; only then are they removed."""
-    merge(output)
+    records = merge(output)
     for path in output.glob(f"{PREFIX}*.jsonl"):
         path.unlink()
-    conclude(output, Manifest(output).latest())
+    join_coco(output, records)

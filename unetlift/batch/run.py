@@ -159,6 +159,11 @@ def settings_hash(config: PredictConfig, predictor: Predictor) -> str:
 def conclude(output: Path, records: Sequence[Record]) -> None:
     """Writes what is said of the whole run: summary.csv and, where there are parts of it, coco.json."""
     write_summary(output / "summary.csv", records)
+    join_coco(output, records)
+
+
+def join_coco(output: Path, records: Sequence[Record]) -> None:
+    """Makes one coco.json of those of all pictures, where there are any."""
     parts = [output / name for record in records for name in record.outputs if name.startswith("coco/")]
     if parts:
         merged = merge_coco(json.loads(part.read_text(encoding="ascii")) for part in parts if part.is_file())
@@ -174,6 +179,6 @@ def merge_shards(output: Path) -> Result:
     if not any(output.glob("manifest*.jsonl")):
         raise UsageError(f"{output} holds no manifest; give the --output of the shards.")
     records = merge(output)
-    conclude(output, records)
+    join_coco(output, records)
     counts = Counter(record.status for record in records)
     return Result(counts[DONE], 0, counts[FAILED])
