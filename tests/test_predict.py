@@ -317,7 +317,7 @@ from unetlift import cli
 import torch, unetlift.batch
 torch.nn.Conv2d(3, 8, 3)(torch.rand(1, 3, 64, 64))
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (taken + 1200 * 2**20,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (taken + 1400 * 2**20,) * 2)
 cli.main(sys.argv[1:])
 """
 

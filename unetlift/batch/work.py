@@ -1,5 +1,6 @@
 """One picture from its file to its answers; whatever is wrong with it stays its own affair."""
 
+import gc
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -156,6 +157,8 @@ class Worker:
                 raise PictureError(f"{name} does not fit into memory in the smallest tiles that the network's field allows.") from error
             else:
                 return [*([f"anchor: {planned.anchoring.note}"] if planned.anchoring.note else []), *planned.notes, *said]
+            planned = None
+            gc.collect()  # the error and the tensors that it met hold each other, which would fill the memory for good
 
     def _follow(self, item: Item) -> None:
         """Lets the anchor of a sequence see a picture that is done already."""
