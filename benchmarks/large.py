@@ -24,7 +24,7 @@ from predict import run  # noqa: E402
 TILE = 512
 SHIPPED = ROOT / "checkpoints" / "blur-3+bilinear"
 SMALL = "import sys, torch; from unetlift import UNet; torch.manual_seed(0); UNet(depth=2, width=4).save_pretrained(sys.argv[1])"
-SIZES = {"small": ((2048, 2048), (8192, 8192), (40000, 40000)), "shipped": ((1024, 2048), (2048, 10000), (2048, 40000), (4096, 40000))}
+SIZES = {"small": ((2048, 2048), (8192, 8192), (40000, 40000)), "shipped": ((2048, 2048), (2048, 40000), (4096, 40000))}
 """Height and width, by network."""
 
 
