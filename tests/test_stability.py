@@ -37,7 +37,7 @@ by_whole_pixels = pytest.mark.parametrize("mode", ["roll", "crop"])
 
 @by_whole_pixels
 def test_a_pixelwise_function_is_perfectly_stable(mode: str) -> None:
-    report = stability.measure(torch.sigmoid, _pictures(), mode, 4)
+    report = stability.measure(torch.sigmoid, _pictures(), mode, 4, answers="probabilities")
     assert report.mean == report.worst == stability.CEILING and report.agreement == 1
 
 
@@ -181,7 +181,7 @@ def test_no_pictures_is_an_error() -> None:
 
 
 def _subjects() -> list[report.Subject]:
-    reports = {"crop": stability.measure(_local, _pictures(1), "crop", 2, margin=1)}
+    reports = {"crop": stability.measure(_local, _pictures(1), "crop", 2, margin=1, answers="probabilities")}
     network = ("max+nearest", "a", "zeros", reports)
     spun = report.Subject(*network, spin=4, seconds=0.5)
     return [report.Subject(*network, seconds=0.025), report.Subject(*network, anchor="landmark", seconds=0.03), spun]

@@ -137,13 +137,11 @@ class PictureScores(Metric):
         difference = answer - target
         psnr = -10 * difference.square().mean((1, 2, 3)).clamp_min(10 ** (-PSNR_CEILING / 10)).log10()
         mae = difference.abs().mean((1, 2, 3))
-        self.sums += torch.stack([psnr, mae, _total_variation(answer), _total_variation(target)], 1).sum(0)
+        self.sums += torch.stack([psnr, mae, total_variation(answer), total_variation(target)], 1).sum(0)
         self.pictures += len(answer)
         if min(answer.shape[2:]) >= SSIM_WINDOW:
-            everywhere = {"reduction": "none", "return_full_image": True}  # torchmetrics' own mean has mirrored borders in it
-            _, likeness = structural_similarity_index_measure(answer, target, sigma=1.5, data_range=1.0, **everywhere)
-            border = SSIM_WINDOW // 2
-            self.ssim_sum += likeness[..., border:-border, border:-border].mean((1, 2, 3)).sum()
+            border = SSIM_WINDOW // 2  # torchmetrics' own mean has mirrored borders in it
+            self.ssim_sum += likeness_map(answer, target)[..., border:-border, border:-border].mean((1, 2, 3)).sum()
             self.ssim_pictures += len(answer)
 
     def compute(self) -> dict[str, Tensor]:
@@ -159,7 +157,15 @@ class PictureScores(Metric):
         return means | {"ssim": self.ssim_sum / self.ssim_pictures}
 
 
-def _total_variation(x: Tensor) -> Tensor:
+def likeness_map(answer: Tensor, target: Tensor, output_range: float = 1.0) -> Tensor:
+    """SSIM around every pixel of two (N, C, H, W), a Gaussian window of sigma 1.5; within 5 pixels of the frame it mirrors."""
+    everywhere = {"reduction": "none", "return_full_image": True}
+    _, likeness = structural_similarity_index_measure(answer, target, sigma=1.5, data_range=output_range, **everywhere)
+    return likeness
+
+
+def total_variation(x: Tensor) -> Tensor:
+    """(N,): mean absolute difference of neighbours in rows and columns of (N, C, H, W)."""
     down, right = x.diff(dim=2).abs(), x.diff(dim=3).abs()
     pairs = down[0].numel() + right[0].numel()
     return (down.sum((1, 2, 3)) + right.sum((1, 2, 3))) / max(pairs, 1)  # a single pixel has none

@@ -1,11 +1,14 @@
 """The shifts that stability is measured under; each says which pixels of its result are the scene's own."""
 
+from collections.abc import Callable
+from itertools import product
 from typing import NamedTuple
 
 import torch
 
 from unetlift.convs.padded import pad
-from unetlift.errors import UsageError
+from unetlift.convs.spectrum import sample_at
+from unetlift.errors import UsageError, one_of
 from unetlift.types import Features, Map
 
 
@@ -17,7 +20,7 @@ class Shift(NamedTuple):
 
 
 class Fraction(NamedTuple):
-    """How far the content moves: down and to the right, in pixels and parts of a pixel, each below 1 in size."""
+    """How far the content moves: down and to the right, in pixels and parts of a pixel."""
 
     dy: float
     dx: float
@@ -25,6 +28,12 @@ class Fraction(NamedTuple):
 
 LOBES = 4
 """Of the windowed sinc that resamples, on either side: it reaches so many pixels far."""
+
+
+def split(shift: Shift | Fraction) -> tuple[Shift, Fraction]:
+    """The whole pixels of a shift, and what is left, each of it below 1 in size and of the same sign."""
+    whole = Shift(int(shift.dy), int(shift.dx))
+    return whole, Fraction(shift.dy - whole.dy, shift.dx - whole.dx)
 
 
 class Moved(NamedTuple):
@@ -70,23 +79,62 @@ def window(x: Map, shift: Shift, border: int) -> Features:
     return x[..., rows, columns]
 
 
-def by_fraction(x: Map, shift: Fraction, border: str) -> Map:
-    """Moves (N, C, H, W) by parts of a pixel: Lanczos' windowed sinc of 4 lobes, its weights summing to 1.
+def by_fraction(x: Map, shift: Fraction, border: str, resampling: str = "lanczos") -> Map:
+    """Moves (N, C, H, W) by parts of a pixel.
 
     Args:
         x: (N, C, H, W) floats.
         shift: down and to the right, each above -1 and below 1.
         border: what lies beyond the frame, as in `convs.padded.pad`: reflect, replicate or circular.
+        resampling: one of `RESAMPLINGS`.
     """
+    one_of("resampling", resampling, RESAMPLINGS)
+    if resampling == "fourier":
+        return _by_spectrum(x, shift, border)
+    reach, kernel = RESAMPLINGS[resampling]
     for axis, distance in ((2, shift.dy), (3, shift.dx)):
         if not distance:
             continue
-        taps = torch.arange(-LOBES, LOBES + 1, device=x.device, dtype=torch.float64) + distance
-        weights = torch.where(taps.abs() < LOBES, torch.sinc(taps) * torch.sinc(taps / LOBES), 0.0)
+        weights = kernel(torch.arange(-reach, reach + 1, device=x.device, dtype=torch.float64) + distance)
         weights = (weights / weights.sum()).tolist()
-        wide = pad(x, (0, 0, LOBES, LOBES) if axis == 2 else (LOBES, LOBES, 0, 0), border)
-        x = sum(weight * wide.narrow(axis, tap, x.shape[axis]) for tap, weight in enumerate(weights))
+        wide = pad(x, (0, 0, reach, reach) if axis == 2 else (reach, reach, 0, 0), border)
+        x = sum(weight * wide.narrow(axis, tap, x.shape[axis]) for tap, weight in enumerate(weights) if weight)
     return x
+
+
+def _lanczos(taps: torch.Tensor) -> torch.Tensor:
+    """The windowed sinc of 4 lobes."""
+    return torch.where(taps.abs() < LOBES, torch.sinc(taps) * torch.sinc(taps / LOBES), 0.0)
+
+
+def _bicubic(taps: torch.Tensor) -> torch.Tensor:
+    """Keys' cubic convolution with a = -1/2, the one of third order (IEEE ASSP 1981)."""
+    near, far = taps.abs(), taps.abs()
+    inside, beyond = (1.5 * near - 2.5) * near**2 + 1, ((-0.5 * far + 2.5) * far - 4) * far + 2
+    return torch.where(near <= 1, inside, torch.where(far < 2, beyond, 0.0))
+
+
+def _nearest(taps: torch.Tensor) -> torch.Tensor:
+    """The pixel that is nearest; a half is nearer to the one that lies below or to the right."""
+    return ((taps > -0.5) & (taps <= 0.5)).double()
+
+
+def _by_spectrum(x: Map, shift: Fraction, border: str) -> Map:
+    """A phase ramp over the picture's period; one that does not wrap around is mirrored first, so that nothing jumps."""
+    height, width = x.shape[2:]
+    if border != "circular":
+        x = torch.cat((x, x.flip(2)), 2)
+        x = torch.cat((x, x.flip(3)), 3)
+    return sample_at(x, (-shift.dy, -shift.dx))[..., :height, :width]
+
+
+RESAMPLINGS: dict[str, tuple[int, Callable[[torch.Tensor], torch.Tensor]]] = {
+    "lanczos": (LOBES, _lanczos),
+    "bicubic": (2, _bicubic),
+    "nearest": (1, _nearest),
+    "fourier": (0, torch.sinc),
+}
+"""How far each reaches, and its weight at a distance in pixels; `fourier` takes the spectrum, which is a sinc without an end."""
 
 
 def without_margin(valid: torch.Tensor, margin: int) -> torch.Tensor:
@@ -106,3 +154,22 @@ def star(max_shift: int) -> list[Shift]:
 def eighths() -> list[Fraction]:
     """Every shift of 1/8 to 7/8 of a pixel along a row, a column and the diagonal."""
     return [Fraction(dy * k / 8, dx * k / 8) for k in range(1, 8) for dy, dx in ((0, 1), (1, 0), (1, 1))]
+
+
+def square(max_shift: int) -> list[Shift]:
+    """Every shift of up to `max_shift` pixels along both axes, but for none at all."""
+    reach = range(-max_shift, max_shift + 1)
+    return [Shift(dy, dx) for dy, dx in product(reach, reach) if dy or dx]
+
+
+def scattered(max_shift: int, count: int, seed: int) -> list[Shift]:
+    """So many of them by chance, all different, in the order drawn.
+
+    Raises:
+        UsageError: there are not so many.
+    """
+    every = square(max_shift)
+    if not 1 <= count <= len(every):
+        raise UsageError(f"{count} random shifts are wanted; of up to {max_shift} pixels there are 1 to {len(every)}.")
+    order = torch.randperm(len(every), generator=torch.Generator().manual_seed(seed))
+    return [every[place] for place in order[:count].tolist()]

@@ -47,6 +47,12 @@ def resample(x: Field, size: tuple[int, ...], half_pixels: int = 0, memory_forma
     return _Resample.apply(x, size, (half_pixels / 2,) * len(size), memory_format)
 
 
+def sample_at(x: Field, offsets: tuple[float, ...]) -> Field:
+    """The same function sampled `offsets` of its pixels further along each axis, any parts of a pixel; in eager code, without gradients."""
+    with torch.no_grad():
+        return _by_fft(_wide(x), tuple(x.shape[2:]), offsets).to(x.dtype)
+
+
 class _Resample(torch.autograd.Function):
     """The adjoint of resampling n samples as m is resampling m as n, times m/n; the gradient has its map's format."""
 

@@ -18,7 +18,7 @@ from unetlift.report import tiles
 from unetlift.report.card import card
 from unetlift.report.outcome import Case, Outcome, Scores
 from unetlift.report.training import html
-from unetlift.stability import StabilityReport, measure
+from unetlift.stability import QUICK, StabilityReport, measure
 
 CASES, STABILITY_PICTURES, MAX_SHIFT = 4, 8, 4
 
@@ -100,14 +100,14 @@ def _stability(best: Predictor, wholes: data.Wholes) -> tuple[dict[str, Stabilit
     """Reports by mode on pictures spread evenly over the validation, and what was left out."""
     count = min(STABILITY_PICTURES, len(wholes))
     chosen = [place * len(wholes) // count for place in range(count)]
-    network = best.model.config
+    network, kind = best.model.config, "probabilities" if best.info.answers == "labels" else "pictures"
     reports, notes = {}, []
     for mode in ("crop", *(["roll"] if network.padding_mode == "circular" else [])):
         found, records, small = None, [], []
         for number, place in enumerate(chosen):
             x = wholes[place][0][None].to(best.device)
             try:
-                found = measure(best, [x], mode, MAX_SHIFT, multiple=network.stride)
+                found = measure(best, [x], mode, MAX_SHIFT, multiple=network.stride, answers=kind, figures=QUICK)
             except UsageError as error:
                 small.append(str(error))
             else:
