@@ -14,13 +14,14 @@ from unetlift.anchor import Anchored
 from unetlift.config import ConvertedConfig, NetworkConfig
 from unetlift.encoders import PlainEncoder, lift_options
 from unetlift.encoders.freeze import Freezable
+from unetlift.encoders.layers import Layer, encoder_layers, offset_at
 from unetlift.encoders.plain import Block, BlockKind
 from unetlift.errors import UsageError, check_map
 from unetlift.info import ModelInfo
 from unetlift.pools import Trace, pool_pair
 from unetlift.pools.phase import on_even_grid
 from unetlift.pools.told import share
-from unetlift.types import Given, Output
+from unetlift.types import Features, Given, Output
 
 
 class UNet(Freezable):
@@ -74,10 +75,28 @@ class UNet(Freezable):
         features, traces = self.encoder(x)
         y = features.pop()
         for level in reversed(range(len(traces))):
-            raised = self.ups[level](self.projections[level](y), traces[level])
-            skip = features[level]
-            y = self.blocks[level](raised if skip is None else torch.cat((skip, raised), 1))
+            y = self._raise(y, level, features[level], traces[level])
         return self.head(y), traces
+
+    def features(self, x: Given) -> dict[str, Layer]:
+        """What every level makes of (N, in_channels, H, W), in the order in which it is computed.
+
+        Returns:
+            `encoder 0` at the picture's size, `encoder 1` at half of it, ..., `bottom`, ..., `decoder 1`, `decoder 0` and
+            `logits`: each a map, its stride and, with adaptive phases, where on the picture it lies.
+        """
+        check_map("The network", x, 2, self.config.in_channels)
+        features, traces = self.encoder(x)
+        layers, y = encoder_layers(features, traces), features[-1]
+        for level in reversed(range(len(traces))):
+            y = self._raise(y, level, features[level], traces[level])
+            layers[f"decoder {level}"] = Layer(y, 2**level, offset_at(traces, level))
+        return layers | {"logits": Layer(self.head(y), 1)}
+
+    def _raise(self, y: Features, level: int, skip: Features | None, trace: Trace) -> Features:
+        """What comes from below a level to what leaves it."""
+        raised = self.ups[level](self.projections[level](y), trace)
+        return self.blocks[level](raised if skip is None else torch.cat((skip, raised), 1))
 
     def renew_head(self, classes: int) -> None:
         """A new last layer, for other classes."""

@@ -20,6 +20,7 @@ from unetlift.encoders.assemble import ENCODER_DOWNS, check_step
 from unetlift.encoders.flow import Flow, follow
 from unetlift.encoders.freeze import Freezable
 from unetlift.encoders.grid import fill_up
+from unetlift.encoders.layers import Layer, encoder_layers, offset_at
 from unetlift.encoders.levels import Step, steps_of
 from unetlift.encoders.pooled import Pooling, is_native, raised_channels, rebuild
 from unetlift.encoders.smp import Timm
@@ -27,7 +28,7 @@ from unetlift.errors import UsageError, check_map, one_of
 from unetlift.info import ModelInfo
 from unetlift.pools import CORNER, PHASES, UPS, Down, LiftOptions, Trace, Up, lone_down, lone_up, pool_pair, ups_for
 from unetlift.pools.phase import RULES, AdaptiveUp
-from unetlift.types import Given, Output
+from unetlift.types import Features, Given, Output
 
 
 class Converted(Freezable):
@@ -82,13 +83,31 @@ class Converted(Freezable):
         height, width = x.shape[2:]
         x = fill_up(x, self.multiple)
         features, traces = self.encoder(x)
+        logits = self._answer(self._decode(x, features, traces), traces)
+        return logits if self.multiple == 1 else logits[..., :height, :width], traces
+
+    def features(self, x: Given) -> dict[str, Layer]:
+        """`encoder 0`, ..., `bottom`, `decoder` (what the head reads) and `logits`; see `UNet.features`.
+
+        The maps are those of the picture filled up to a multiple of the stride.
+        """
+        check_map("The network", x, 2, self.config.in_channels)
+        x = fill_up(x, self.multiple)
+        features, traces = self.encoder(x)
+        decoded = self._decode(x, features, traces)
+        own_way = None if self.config.pools.up else offset_at(traces, len(traces))  # smp's decoder works on the deepest grid
+        decoder = Layer(decoded, round(x.shape[2] / decoded.shape[2]), own_way)
+        return encoder_layers(features, traces) | {"decoder": decoder, "logits": Layer(self._answer(decoded, traces), 1)}
+
+    def _decode(self, x: Features, features: list[Features | None], traces: list[Trace]) -> Features:
         features = fill_in(x, features)
         if self.config.pools.up is None:
-            shared = [roll_below(feature, traces, level, -1) for level, feature in enumerate(features)]
-            logits = roll_below(self.segmentation_head(self.decoder(shared)), traces, 0, 1)
-        else:
-            logits = self.segmentation_head(self.decoder(features, traces))
-        return logits if self.multiple == 1 else logits[..., :height, :width], traces
+            return self.decoder([roll_below(feature, traces, level, -1) for level, feature in enumerate(features)])
+        return self.decoder(features, traces)
+
+    def _answer(self, decoded: Features, traces: list[Trace]) -> Output:
+        logits = self.segmentation_head(decoded)
+        return roll_below(logits, traces, 0, 1) if self.config.pools.up is None else logits
 
     def renew_head(self, classes: int) -> None:
         """A new last layer, for other classes."""

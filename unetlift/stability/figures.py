@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from unetlift.errors import one_of
-from unetlift.metrics import SSIM_WINDOW, SegmentationScores, likeness_map, total_variation
 from unetlift.stability.answers import Kind, labels_of
 from unetlift.stability.frames import Comparison, decibels
 
@@ -54,6 +53,8 @@ class Pair:
 
     def scores(self, truth: Tensor, labels: Tensor) -> dict[str, float]:
         """Of a label map beside another, which is the truth and may have pixels to be ignored."""
+        from unetlift.metrics import SegmentationScores  # torchmetrics takes seconds to import, which most figures need not wait for
+
         count = len(self.classes) or (int(max(truth.max(), labels.max())) + 1 if self.kind == "labels" else self.comparison.still.shape[1])
         names = self.classes or [str(number) for number in range(count)]
         truth = torch.where(self.comparison.valid & (truth < count), truth, NO_CLASS)
@@ -90,6 +91,8 @@ def _max_error(pair: Pair) -> dict[str, float]:
 
 def _ssim(pair: Pair) -> dict[str, float]:
     """Over windows that lie inside the valid pixels; absent where none does."""
+    from unetlift.metrics import SSIM_WINDOW, likeness_map
+
     valid, border = pair.comparison.valid, SSIM_WINDOW // 2
     if pair.kind == "labels" or min(valid.shape) < SSIM_WINDOW:
         return {}
@@ -107,7 +110,12 @@ def _overlap(pair: Pair) -> dict[str, float]:
 
 
 def _total_variation(pair: Pair) -> dict[str, float]:
-    return {} if pair.kind == "labels" else {"total_variation": total_variation(pair.comparison.still).mean().item()}
+    """Mean absolute difference of neighbours in the answer before the move."""
+    if pair.kind == "labels":
+        return {}
+    from unetlift.metrics import total_variation
+
+    return {"total_variation": total_variation(pair.comparison.still).mean().item()}
 
 
 def _decision(pair: Pair) -> dict[str, float]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
-from scipy import stats
 
 from unetlift.errors import UsageError
 from unetlift.stability.records import StabilityReport
@@ -60,6 +59,8 @@ def interval(values: Sequence[float], confidence: float = 0.95, seed: int = 0) -
         raise UsageError("There are no values to take the mean of; give at least one.")
     low = high = float("nan")
     if len(values) > 1:
+        from scipy import stats  # takes a second to import
+
         rng = np.random.default_rng(seed)
         drawn = stats.bootstrap((np.asarray(values, float),), np.mean, confidence_level=confidence, n_resamples=RESAMPLES,
                                 method="percentile", rng=rng, batch=256)  # fmt: skip
@@ -73,9 +74,8 @@ def paired(first: StabilityReport, second: StabilityReport, name: str = "psnr", 
     Raises:
         UsageError: the conditions or the pictures are not the same, or a report has no such figure.
     """
-    for what in ("mode", "max_shift", "range", "margin", "names", "resampling"):
-        if (one := getattr(first, what)) != (other := getattr(second, what)):
-            raise UsageError(f"The reports differ in {what}: {one!r} and {other!r}; measure both alike.")
+    if (what := unlike(first, second)) is not None:
+        raise UsageError(f"The reports differ in {what}: {getattr(first, what)!r} and {getattr(second, what)!r}; measure both alike.")
     one, other = first.by_image(name), second.by_image(name)
     if set(one) != set(other) or not one:
         raise UsageError(f"The reports have {len(one)} and {len(other)} pictures with {name!r}; measure the same ones.")
@@ -83,9 +83,17 @@ def paired(first: StabilityReport, second: StabilityReport, name: str = "psnr", 
     return Paired(interval(differences, seed=seed), _p_value(differences, seed), float((differences > 0).mean()))
 
 
+def unlike(first: StabilityReport, second: StabilityReport) -> str | None:
+    """The first condition in which two reports differ, so that their figures are not comparable; None where they are."""
+    alike = ("mode", "kind", "max_shift", "range", "margin", "names", "resampling")
+    return next((what for what in alike if getattr(first, what) != getattr(second, what)), None)
+
+
 def _p_value(differences: np.ndarray, seed: int) -> float:
     if len(differences) < 2:
         return float("nan")
+    from scipy import stats
+
     rng = np.random.default_rng(seed)
     test = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=RESAMPLES, rng=rng, batch=256)
     return float(test.pvalue)
