@@ -1,6 +1,7 @@
 """Reads and writes pictures, masks and videos; the only room with OpenCV, Pillow, tifffile and PyAV."""
 
 from unetlift.errors import PictureError
+from unetlift.images.animation import write_animation
 from unetlift.images.damage import DAMAGED, MAX_PIXELS, read_bytes
 from unetlift.images.folders import SUFFIXES, VIDEO_SUFFIXES, input_files, picture_files
 from unetlift.images.masks import decode_mask, read_mask, write_mask
@@ -13,6 +14,6 @@ from unetlift.images.writing import fits_png, write_any, write_picture, write_ti
 __all__ = [
     "DAMAGED", "MAX_PIXELS", "REFLECT", "SUFFIXES", "VIDEO_KINDS", "VIDEO_SUFFIXES", "ArrayPage", "Carried", "Opened", "Page", "Picture",
     "PictureError", "VideoWriter", "blur", "caption", "decode_mask", "decode_picture", "fits_png", "from_float", "input_files", "jpeg",
-    "open_pages", "overlay", "picture_files", "read_bytes", "read_mask", "read_picture", "size", "to_float", "with_channels", "write_any",
-    "write_mask", "write_picture", "write_tiff",
+    "open_pages", "overlay", "picture_files", "read_bytes", "read_mask", "read_picture", "size", "to_float", "with_channels",
+    "write_animation", "write_any", "write_mask", "write_picture", "write_tiff",
 ]  # fmt: skip
