@@ -40,7 +40,7 @@ def test_console_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyP
     torch.save(timm.create_model("tf_efficientnet_lite0").state_dict(), tmp_path / "lite0.pth")
     pages = [ROOT / "docs" / name for name in ("data.md", "training.md", "predict.md", "stability.md", "anchoring.md")]
     commands = [line for page in pages for block in _blocks(page, "console") for line in block.splitlines()]
-    assert len(commands) == 14
+    assert len(commands) == 15
     for line in commands:
         prompt, program, *arguments = shlex.split(line)
         assert (prompt, program) == ("$", "unetlift")

@@ -382,7 +382,8 @@ def test_functions_and_modules_of_ones_own(own: Path) -> None:
     for source in ("mine_here:halved", "mine_here.py:halved", f"{own}/mine_here.py:halved", "mine_here:network"):
         opened = open_model(source, device="cpu")
         np.testing.assert_allclose(ask(opened), half, atol=1e-6)
-        assert (opened.name, len(opened.fingerprint)) == (source, 64) and (opened.module is not None) == source.endswith("network")
+        assert (opened.name, opened.source, len(opened.fingerprint)) == (source.rpartition("/")[2], source, 64)
+        assert (opened.module is not None) == source.endswith("network")
     labels = ask(open_model("mine_here:labels"))
     assert np.array_equal(labels[0, 0], PICTURE.argmax(2)) and find_kind(torch.from_numpy(labels)) == "labels"
     np.testing.assert_allclose(ask(open_model("mine_here:last")), half * 2, atol=1e-6)

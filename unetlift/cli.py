@@ -1,9 +1,9 @@
 """The command line: one dataclass a command, heavy imports inside the commands that need them."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,6 @@ def convert(config: ConvertConfig) -> int:
 
 def predict(config: PredictConfig) -> int:
     """Predict a folder of pictures of any format and size: masks and what is drawn of them, or the pictures they become."""
-    import os
-
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # before PyTorch comes: large pages save a tenth of the time on Linux
     from unetlift import batch
     from unetlift.batch.show import shown
@@ -90,44 +88,28 @@ def evaluate(config: EvaluateConfig) -> int:
 
 
 def stability(config: StabilityConfig) -> int:
-    """Measure how little networks' outputs change when the picture moves."""
+    """Measure how little models' outputs change when the picture moves: any model's, on pictures or on video."""
     from rich.console import Console
     from rich.progress import track
 
-    from unetlift import images, report
-    from unetlift.predict import load_predictor
-    from unetlift.predict.steady import Timed, check_frames
-    from unetlift.predict.views import Views
-    from unetlift.stability import measure
+    from unetlift import lab, report
 
-    networks = [load_predictor(folder, config.device, "float32") for folder in config.model]
-    found = images.picture_files(Path(config.input))
-    if not found:
-        raise UsageError(f"{config.input} has no pictures; it wants {', '.join(images.SUFFIXES)} files.")
-    count = min(config.pictures or len(found), len(found))
-    chosen = [found[k * len(found) // count] for k in range(count)]
-    multiple = max(network.model.config.stride for network in networks)
-    read = lambda network, paths: (network.prepare(images.read_picture(path), path) for path in paths)  # noqa: E731
-    check_frames(read(networks[0], chosen), config.modes, config.max_shift, multiple, config.margin)
-    subjects = []
-    for folder, network in zip(config.model, networks, strict=True):
-        settings = network.model.config
-        for anchor, spin in config.ways:
-            ask, reports = Timed(network), {}
-            for mode in config.modes:
-                placing = "circular" if mode == "roll" else "reflect"
-                anchored = network.anchored(anchor, placing)
-                ask.function = partial(Views(spin=spin, placing=placing), anchored) if spin > 1 else anchored
-                words = f"{settings.variant} {anchor if spin == 1 else f'spin {spin}'} {mode}"
-                watched = track(chosen, words, console=_stderr(), transient=True, disable=not sys.stderr.isatty())
-                pictures = read(network, watched)
-                reports[mode] = measure(ask, pictures, mode, config.max_shift, multiple=multiple, margin=config.margin)
-            labels = network.info.task == "segment"
-            subjects.append(report.Subject(settings.variant, folder, settings.padding_mode, reports, anchor, spin, ask.seconds, labels))
-    report.write(subjects, Path(config.out))
-    for table in report.tables(subjects):
+    watch = lambda items, words: track(items, words, console=_stderr(), transient=True, disable=not sys.stderr.isatty())  # noqa: E731
+    say = lambda sentence: print(f"unetlift: {sentence}", file=sys.stderr)  # noqa: E731
+    result = lab.run(config, lab.Show(watch, say), sys.argv[1:])
+    for table in report.tables(result.measured):
         Console().print(table)
-    return 0
+    print(f"{config.out}{os.sep}stability.html is the report.")
+    low = [sentence for subject in result.measured for sentence in _below(config.fail_under, subject)]
+    for sentence in low:
+        print(f"unetlift: {sentence}", file=sys.stderr)
+    return SOME_FAILED if low or result.failures else 0
+
+
+def _below(least: float | None, subject: Any) -> list[str]:
+    """A sentence for each mode under which a model's mean is too low."""
+    reports = subject.reports.items() if least is not None else ()
+    return [f"{subject.title}: {r.mean:.2f} dB under {mode}, below {least:g}." for mode, r in reports if r.mean < least]
 
 
 def check(config: CheckConfig) -> int:

@@ -56,39 +56,79 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class StabilityConfig:
-    """The shift stability of some networks on a folder of pictures.
+    """The stability of some models on a folder of pictures, or on a video.
 
     Attributes:
-        model: a model folder; give the flag again for each further network.
-        input: the folder of pictures.
-        out: a folder for stability.json, stability.md and stability.png.
-        mode: roll (circular), crop (a window moves over the picture), subpixel (by eighths), or both: roll and crop.
+        model: a model folder of unetlift or of segmentation-models-pytorch, an ONNX file, with --trust a TorchScript (.pt) or exported
+            (.pt2) file, or your own module:function; give the flag again for each further model.
+        input: the folder of pictures; under video a clip, a folder of clips, or the folder of a clip's frames.
+        out: a folder for the report: stability.html, .json, .csv, .md and .png. What was measured before with the same pictures, models
+            and conditions is not measured again.
+        mode: roll (circular), crop (a window moves over the picture), subpixel (by eighths), both: roll and crop, or video.
+        shifts: star (along rows, columns and the diagonal), square (every shift there is, for heat maps) or random.
+        count: of random shifts.
         anchor: none, landmark, subpixel, track or track-subpixel; give the flag again to measure every network with each (without it:
             none). Under roll pictures are rolled into place, otherwise padded.
         spin: also measure every network, without an anchor, by the mean over N x N shifts of its grid (cycle spinning), N from 2 on;
             give the flag again for each further N.
         max_shift: in pixels.
-        margin: pixels left out along the frame under crop.
+        margin: pixels left out along the frame, but for roll.
         pictures: measure on so many pictures, spread evenly over the folder; 0 for all.
+        size: measure on the middle of each picture, so many pixels high and wide; 0 for the whole of it.
+        truth: a folder with the masks, or the pictures, that the answers should be, by the pictures' names.
+        layers: also measure how far apart the features of every layer are (PyTorch models).
+        resampling: for parts of a pixel: lanczos, bicubic or fourier.
+        range: R, the nominal range of the answers: 1 for probabilities and for pictures of 0..1.
+        answers: of foreign models: auto (by the look of the first one), probabilities, labels, logits or pictures.
+        mean: of the pictures of 0..1 that foreign models take: once, or once a channel.
+        std: likewise.
+        channels: of the pictures that foreign models take; 0: what the model says, or 3.
+        stride: of foreign models; frames are cut to multiples of it, and anchors need it.
+        trust: load files that can run code: only your own.
+        cases: so many of the worst cases are drawn for each model and mode.
+        fail_under: end with exit code 1 where a model's mean is below so many dB; nothing is compared without it.
+        seed: of random shifts.
         device: auto, cpu, cuda or mps.
     """
 
     model: tuple[str, ...]
     input: str
     out: str
-    mode: Literal["roll", "crop", "subpixel", "both"] = "both"
+    mode: Literal["roll", "crop", "subpixel", "both", "video"] = "both"
+    shifts: Literal["star", "square", "random"] = "star"
+    count: int = 24
     anchor: tuple[Anchor, ...] = ()
     spin: tuple[int, ...] = ()
     max_shift: int = 8
     margin: int = 16
     pictures: int = 0
+    size: int = 0
+    truth: str | None = None
+    layers: bool = False
+    resampling: Literal["lanczos", "bicubic", "fourier"] = "lanczos"
+    range: float = 1.0
+    answers: Literal["auto", "probabilities", "labels", "logits", "pictures"] = "auto"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    channels: int = 0
+    stride: int = 1
+    trust: bool = False
+    cases: int = 3
+    fail_under: float | None = None
+    seed: int = 0
     device: Device = "auto"
 
     def __post_init__(self) -> None:
-        at_least(1, self, "max_shift")
-        at_least(0, self, "margin", "pictures")
+        at_least(1, self, "max_shift", "count", "stride")
+        at_least(0, self, "channels", "margin", "pictures", "size", "cases", "seed")
+        if not self.model:
+            raise UsageError("--model is missing; give a model folder, an ONNX file or module:function.")
+        if self.range <= 0:
+            raise UsageError(f"range is {self.range}; it is a number above 0.")
         if min(self.spin, default=2) < 2:
             raise UsageError(f"spin is {min(self.spin)}; it is 2 or more: without the flag nothing is spun.")
+        if self.mode == "video" and (self.spin or self.layers or self.truth):
+            raise UsageError("Under --mode video there is no --spin, --layers or --truth; measure these on pictures.")
 
     @property
     def ways(self) -> tuple[tuple[str, int], ...]:

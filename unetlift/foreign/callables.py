@@ -46,7 +46,8 @@ def open_callable(source: str, device: str, reading: Reading) -> Opened:
     channels = reading.channels or USUAL_CHANNELS
     prepare = Prepare(channels, reading.mean, reading.std)
     function = Function(source, run, reading.answers)
-    return Opened(source, source, _fingerprint(found, name, network), function, prepare, reading.answers, reading.stride, module=network)
+    said = f"{Path(module).name if module.endswith('.py') else module}:{name}"
+    return Opened(said, source, _fingerprint(found, name, network), function, prepare, reading.answers, reading.stride, module=network)
 
 
 def _imported(source: str, module: str) -> ModuleType:

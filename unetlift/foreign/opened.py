@@ -66,7 +66,7 @@ class Opened:
     """A model that can be asked.
 
     Attributes:
-        name: for tables: the variant of ours, otherwise the name of the file or folder, or `module:function`.
+        name: for tables: the variant of ours, otherwise the name of the file or folder, or `module:function`, without the module's folder.
         source: as it was given.
         fingerprint: SHA-256 of what was loaded, in hexadecimal digits.
         function: (1, C, H, W) prepared pictures to answers (1, K, H, W) on the CPU, in float32; labels of which nothing but

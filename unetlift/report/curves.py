@@ -1,8 +1,5 @@
 """Draws what changed from epoch to epoch, in the colours of the page it stands on."""
 
-import re
-from io import StringIO
-from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 import matplotlib
@@ -11,24 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from unetlift.report.outcome import Outcome, figure, word
+from unetlift.report.svg import FIRST, INK, SECOND, STYLE, inline
 
-INK, LINE, FIRST, SECOND = "#01fe01", "#01fe02", "#01fe03", "#01fe04"
-VARIABLES = {INK: "var(--soft)", LINE: "var(--line)", FIRST: "var(--first)", SECOND: "var(--second)"}
-"""Matplotlib knows no variables of a style sheet; these colours stand for them."""
-
-STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "unetlift",
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.formatter.useoffset": False,
-    "grid.linewidth": 0.6,
-    "grid.color": LINE,
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
-}
 PANEL = 3.6
 """Inches, of which the page has 72 to 100 pixels."""
 
@@ -49,7 +30,7 @@ def curves(outcome: Outcome) -> Element:
         drawing = Figure(figsize=(width, 2.7), layout="constrained")
         for axes, (title, names) in zip(drawing.subplots(1, len(there), squeeze=False)[0], there.items(), strict=True):
             _panel(axes, outcome, title, names)
-        svg = _inline(drawing, _words(outcome))
+        svg = inline(drawing, _words(outcome))
     svg.set("style", f"min-width: {72 * width:.0f}px; max-width: {100 * width:.0f}px")
     return svg
 
@@ -76,17 +57,3 @@ def _words(outcome: Outcome) -> str:
         f"validation loss from {first['val_loss']:.4f} to {last['val_loss']:.4f}; the best validation {word(outcome.score)}, {best}, came "
         f"after epoch {outcome.best_epoch}."
     )
-
-
-def _inline(drawing: Figure, words: str) -> Element:
-    stored = StringIO()
-    drawing.savefig(stored, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    text = stored.getvalue()
-    text = text[text.index("<svg") :].replace("xlink:href", "href")
-    for pattern in (r' xmlns(:xlink)?="[^"]*"', r"<style.*?</style>", r"font-family: [^;\"]*;? ?", r' (width|height)="[\d.]+pt"'):
-        text = re.sub(pattern, "", text, flags=re.S)
-    for colour, variable in VARIABLES.items():
-        text = text.replace(colour, variable)
-    svg = ElementTree.fromstring(text)  # noqa: S314 - Matplotlib wrote it just now
-    svg.attrib |= {"role": "img", "aria-label": words}
-    return svg

@@ -1,6 +1,7 @@
 """HTML as a tree, in which whatever is text stays text."""
 
 import base64
+from collections.abc import Sequence
 from io import BytesIO
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -54,6 +55,17 @@ def picture(pixels: Pixels, words: str) -> Element:
     height, width = pixels.shape[:2]
     source = f"data:image/png;base64,{base64.b64encode(stored.getvalue()).decode()}"
     return tag("img", src=source, alt=words, width=str(width), height=str(height))
+
+
+def animation(frames: Sequence[Pixels], milliseconds: int, words: str) -> Element:
+    """Pictures in turn, and what they show in words; to readers who want no motion the first alone."""
+    moving = BytesIO()
+    images.write_animation(moving, frames, milliseconds)
+    still = picture(frames[0], words).get("src")
+    height, width = frames[0].shape[:2]
+    source = f"data:image/webp;base64,{base64.b64encode(moving.getvalue()).decode()}"
+    drawn = tag("img", src=source, alt=words, width=str(width), height=str(height))
+    return tag("picture", tag("source", media="(prefers-reduced-motion: reduce)", srcset=still), drawn)
 
 
 def page(title: str, style: str, *children: Child) -> str:

@@ -1,113 +1,62 @@
-"""Draws stability reports: terminal tables, Markdown, JSON, and the plot of PSNR against shift."""
+"""Draws stability reports: terminal tables, Markdown, JSON, CSV, the plot of PSNR against shift, and the page."""
 
-import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from textwrap import shorten
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from rich import box
+from rich.markup import escape
 from rich.table import Table
 
-from unetlift.checkpoint import write_atomically
-from unetlift.stability import CEILING, StabilityReport
+from unetlift.checkpoint import write_together
+from unetlift.report.stability_files import as_json, write_csv
+from unetlift.report.stability_page import html
+from unetlift.report.subject import LOW, About, Case, Subject, conditions, decibels, titles
 
-HEADS = ("variant", "padding", "anchor", "mean dB", "worst dB", "label agreement")
+__all__ = ["About", "Case", "Subject", "as_json", "conditions", "decibels", "markdown", "plot", "tables", "write"]
+
+LEGEND = 48
+HEADS = ("variant", "padding", "anchor", "mean dB", "interval", "5th", "worst dB", "label agreement")
 PRICES = ("variant", "anchor", "network calls", "seconds", "times")
 TIMES = "An answer's median seconds in this run, and how many times as long it takes as without anchor and spin."
+SURE = " Interval: of the mean over all such pictures, 95 in 100 times."
+FIFTH = f" 5th: {LOW} of 100 comparisons are worse."
 
-
-@dataclass(frozen=True)
-class Subject:
-    """A measured network, asked in one way.
-
-    Attributes:
-        variant: of the network.
-        folder: where it came from.
-        padding_mode: of the network.
-        reports: by mode.
-        anchor: what its grid was tied to.
-        spin: over how many shifts along each axis its answers are the mean.
-        seconds: that an answer took.
-        labels: whether it answers with classes; pictures have none that could agree.
-    """
-
-    variant: str
-    folder: str
-    padding_mode: str
-    reports: dict[str, StabilityReport]
-    anchor: str = "none"
-    spin: int = 1
-    seconds: float = 0.0
-    labels: bool = True
-
-    @property
-    def name(self) -> str:
-        """The variant, spun or not."""
-        return self.variant if self.spin == 1 else f"{self.variant}, spin {self.spin}"
-
-    @property
-    def title(self) -> str:
-        """The name, with its anchor where it has one."""
-        return self.name if self.anchor == "none" else f"{self.name}, {self.anchor}"
-
-    @property
-    def calls(self) -> int:
-        """How often the network is asked for one answer."""
-        return self.spin**2
-
-    def row(self, mode: str) -> list[str]:
-        """The cells under `HEADS`."""
-        report = self.reports[mode]
-        agreement = f"{100 * report.agreement:.2f} %" if self.labels else "-"
-        return [self.name, self.padding_mode, self.anchor, decibels(report.mean), decibels(report.worst), agreement]
-
-    def times(self, subjects: list["Subject"]) -> float | None:
-        """How many times as long an answer takes as the same network's without anchor and spin, if that was measured."""
-        plain = [s.seconds for s in subjects if (s.folder, s.anchor, s.spin) == (self.folder, "none", 1)]
-        return self.seconds / plain[0] if plain and plain[0] else None
-
-    def price(self, subjects: list["Subject"]) -> list[str]:
-        """The cells under `PRICES`."""
-        times = self.times(subjects)
-        return [self.name, self.anchor, f"{self.calls}", f"{self.seconds:.4f}", "-" if times is None else f"{times:.1f}"]
-
-
-def decibels(value: float) -> str:
-    """A PSNR for people: what float32 cannot tell apart is said to be so."""
-    return f">= {CEILING:.0f}" if value >= CEILING else f"{value:.1f}"
-
-
-def conditions(report: StabilityReport) -> str:
-    """What makes the figures of a report comparable."""
-    count = len({r.image for r in report.records})
-    how = {
-        "roll": "the picture moves circularly; a network without circular padding is judged mostly by the seam",
-        "crop": f"a window moves over the picture; {report.margin} pixels of margin left out",
-        "subpixel": f"the picture is resampled; {report.margin} pixels of margin left out",
-    }[report.mode]
-    distance = "1/8 to 7/8 of a pixel" if report.mode == "subpixel" else f"1 to {report.max_shift} pixels"
-    return f"{how}. Shifts of {distance}, {count} pictures, R = {report.range:g}."
+LONGEST = 20
+"""Letters of a word that stay together on a narrow terminal."""
 
 
 def tables(subjects: list[Subject]) -> list[Table]:
-    """Mean and worst shift PSNR and label agreement: a table a mode, a row a network."""
+    """Mean and worst shift PSNR and label agreement: a table a mode, a row a network, its anchor in its title."""
     drawn = []
-    for mode, report in subjects[0].reports.items():
-        rows = [subject.row(mode) for subject in subjects]
-        drawn.append(_table(f"Shift stability under {mode}", conditions(report), HEADS, 3, rows))
+    for mode in subjects[0].reports:
+        cells = [subject.row(mode) for subject in subjects]
+        rows = [[title, row[1], *row[3:]] for title, row in zip(titles(subjects), cells, strict=True)]
+        heads = ("network", HEADS[1], *HEADS[3:])
+        drawn.append(_table(f"Shift stability under {mode}", _told(subjects[0], mode), heads, 2, rows))
     if _priced(subjects):
         drawn.append(_table("Price of an answer", TIMES, PRICES, 2, [subject.price(subjects) for subject in subjects]))
     return drawn
 
 
+def _told(subject: Subject, mode: str) -> str:
+    return conditions(subject.reports[mode]) + (SURE if subject.intervals[mode] else "") + FIFTH
+
+
 def _table(title: str, caption: str, heads: tuple[str, ...], words: int, rows: list[list[str]]) -> Table:
-    """After so many columns of words come figures; a narrow terminal breaks lines between words alone."""
-    table = Table(title=title, caption=caption, caption_justify="left")
-    for number, cells in enumerate(zip(heads, *rows, strict=True)):
-        widest = max(len(word) for cell in cells for word in cell.split())
-        table.add_column(cells[0], justify="left" if number < words else "right", min_width=widest)
+    """After so many columns of words come figures, which are never broken; words are, at spaces, where a terminal is narrow."""
+    table = Table(title=title, caption=caption, caption_justify="left", box=box.SIMPLE_HEAVY, collapse_padding=True, pad_edge=False)
+    for number, (head, *cells) in enumerate(zip(heads, *rows, strict=True)):
+        if number < words:
+            longest = max(len(word) for cell in cells for word in cell.split())
+            table.add_column(head, min_width=min(longest, LONGEST), overflow="fold")
+        else:
+            table.add_column(head.replace(" ", "\n"), justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     return table
 
 
@@ -119,8 +68,8 @@ def _priced(subjects: list[Subject]) -> bool:
 def markdown(subjects: list[Subject]) -> str:
     """The same tables as Markdown."""
     parts = []
-    for mode, report in subjects[0].reports.items():
-        parts.append(f"**{mode}**: {conditions(report)}\n\n{_lines(HEADS, 3, [subject.row(mode) for subject in subjects])}\n")
+    for mode in subjects[0].reports:
+        parts.append(f"**{mode}**: {_told(subjects[0], mode)}\n\n{_lines(HEADS, 3, [subject.row(mode) for subject in subjects])}\n")
     if _priced(subjects):
         parts.append(f"**price**: {TIMES}\n\n{_lines(PRICES, 2, [subject.price(subjects) for subject in subjects])}\n")
     return "\n".join(parts)
@@ -129,27 +78,8 @@ def markdown(subjects: list[Subject]) -> str:
 def _lines(heads: tuple[str, ...], words: int, rows: list[list[str]]) -> str:
     """A table of Markdown; after so many columns of words come figures."""
     rule = ["---"] * words + ["---:"] * (len(heads) - words)
-    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, rule, *rows])
-
-
-def as_json(subjects: list[Subject]) -> str:
-    """Everything, down to each comparison; a PSNR of `CEILING` means that float32 sees no difference."""
-    out = []
-    for subject in subjects:
-        reports = {
-            mode: asdict(report)
-            | {
-                "mean": report.mean,
-                "worst": report.worst,
-                "agreement": report.agreement if subject.labels else None,
-                "by_shift": report.by_shift(),
-            }
-            for mode, report in subject.reports.items()
-        }
-        about = {"name": subject.name, "folder": subject.folder, "padding_mode": subject.padding_mode, "anchor": subject.anchor}
-        price = {"spin": subject.spin, "calls": subject.calls, "seconds": subject.seconds, "times": subject.times(subjects)}
-        out.append(about | price | {"reports": reports})
-    return json.dumps({"psnr_ceiling": CEILING, "subjects": out}, indent=1, allow_nan=False) + "\n"
+    cells = [[" ".join(cell.replace("|", "\\|").replace("<", "&lt;").split()) for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, rule, *cells])
 
 
 def plot(subjects: list[Subject]) -> Figure:
@@ -157,9 +87,10 @@ def plot(subjects: list[Subject]) -> Figure:
     modes = list(subjects[0].reports)
     figure = Figure(figsize=(5.2 * len(modes) + 2.2, 4.2), layout="constrained")
     for axes, mode in zip(figure.subplots(1, len(modes), squeeze=False)[0], modes, strict=True):
-        for subject, marker in zip(subjects, "osD^vPX*" * len(subjects), strict=False):
+        for number, (subject, title, marker) in enumerate(zip(subjects, titles(subjects), "osD^vPX*" * len(subjects), strict=False), 1):
             curve = subject.reports[mode].by_shift()
-            axes.plot(list(curve), list(curve.values()), marker=marker, label=subject.title)
+            label = shorten(f"{number} {title}", LEGEND, placeholder=" …")  # a longer one would leave no room for the lines
+            axes.plot(list(curve), list(curve.values()), marker=marker, label=label[:LEGEND].replace("$", r"\$"))
         axes.set_xlabel("shift in pixels")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel("shift PSNR in dB")
@@ -169,9 +100,22 @@ def plot(subjects: list[Subject]) -> Figure:
     return figure
 
 
-def write(subjects: list[Subject], out: Path) -> None:
-    """Writes stability.json, stability.md and stability.png into `out`, each whole or not at all."""
+def write(subjects: list[Subject], out: Path, cases: Sequence[Case] = (), about: About | None = None) -> None:
+    """Writes the report into `out`: all files, or none.
+
+    Args:
+        subjects: what was measured, under the same modes; the others are compared with the first.
+        out: a folder; stability.json, .csv, .md, .png and .html are written there.
+        cases: comparisons to look at, the worst first.
+        about: the circumstances.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "stability.json", lambda part: part.write_text(as_json(subjects)))
-    write_atomically(out / "stability.md", lambda part: part.write_text(markdown(subjects)))
-    write_atomically(out / "stability.png", lambda part: plot(subjects).savefig(part, format="png", dpi=120))
+    write_together(
+        {
+            out / "stability.json": lambda part: part.write_text(as_json(subjects, about), encoding="utf-8"),
+            out / "stability.csv": partial(write_csv, subjects=subjects, about=about),
+            out / "stability.md": lambda part: part.write_text(markdown(subjects), encoding="utf-8"),
+            out / "stability.png": lambda part: plot(subjects).savefig(part, format="png", dpi=120),
+            out / "stability.html": lambda part: part.write_text(html(subjects, cases, about), encoding="utf-8"),
+        }
+    )

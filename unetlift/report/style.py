@@ -1,4 +1,4 @@
-"""The style sheet of a training's page: the reader's own fonts, light and dark."""
+"""The style sheet of the pages: the reader's own fonts, light and dark."""
 
 CSS = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1b1f24; --soft: #57606a; --line: #d8dee4; --raised: #f6f8fa;
@@ -44,4 +44,32 @@ code { font-family: ui-monospace, Consolas, "DejaVu Sans Mono", monospace; font-
 :focus-visible { outline: 2px solid var(--first); outline-offset: 2px; }
 @media (max-width: 640px) { main { padding: 20px 14px 40px; } .case { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 @media print { details > * { display: block; } h2, figure, tr { break-inside: avoid; } }
+"""
+
+STABILITY = """
+:root { --series-1: #0072b2; --series-2: #c2520a; --series-3: #00795b; --series-4: #a23b82; --series-5: #7d6608; --series-6: #4a5560; }
+@media (prefers-color-scheme: dark) {
+  :root { --series-1: #6cb8ee; --series-2: #f0a05a; --series-3: #4fc9a4; --series-4: #e391c8; --series-5: #d8c552; --series-6: #b4bec9; }
+}
+.wide + .wide { margin-top: 22px; } .wide + .note { margin-top: 10px; } .note + figure, .wide + figure { margin-top: 22px; }
+table { min-width: min(100%, 620px); } thead th.number { white-space: normal; min-width: 5.2em; vertical-align: bottom; }
+tbody th { overflow-wrap: break-word; min-width: 10em; max-width: 22em; }
+.sources code { font-size: 11.5px; overflow-wrap: break-word; }
+.sources td.words { min-width: 5em; overflow-wrap: break-word; } .sources td + td + td + td + td { min-width: 38em; }
+.wide tbody th, .wide thead th:first-child { position: sticky; left: 0; background: var(--paper); }
+.maps { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); gap: 18px 24px; }
+.maps.small { grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); gap: 14px 16px; }
+.maps figure { margin: 0; min-width: 0; max-width: 300px; display: flex; flex-direction: column; justify-content: space-between; }
+.maps figcaption { line-height: 1.4; margin-bottom: 4px; } .maps figcaption > * { display: block; }
+.small figcaption { font-size: 12px; }
+.map { display: grid; grid-template-columns: 22px minmax(0, 1fr); gap: 2px 4px; font-size: 11px; color: var(--soft); }
+.map img { display: block; width: 100%; height: auto; image-rendering: pixelated; border: 1px solid var(--line); }
+.map b { font-weight: 400; } .map span { display: flex; justify-content: space-between; font-variant-numeric: tabular-nums; }
+.map .down { flex-direction: column; text-align: right; } .map .across { grid-column: 2; }
+.scale { display: flex; flex-wrap: wrap; gap: 6px 28px; align-items: center; margin-top: 12px; font-size: 13px; }
+.scale .bar { display: inline-block; width: 180px; height: 12px; margin: 0 8px; vertical-align: -1px; border: 1px solid var(--line); }
+.scale .chip { display: inline-block; width: 12px; height: 12px; margin-right: 6px; vertical-align: -1px; border: 1px solid var(--soft); }
+.case { align-items: end; }
+.case details { grid-column: 1 / -1; margin: 0; font-size: 13.5px; }
+.case details img { margin-top: 6px; width: min(100%, 420px); max-height: none; image-rendering: pixelated; }
 """

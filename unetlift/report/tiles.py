@@ -42,7 +42,7 @@ def draw(info: ModelInfo, x: Tensor, values: Tensor, target: Tensor) -> dict[str
         through red.
     """
     mean, std = (np.asarray(of, np.float32) for of in (info.mean, info.std))
-    shown = _colours(x.float().cpu().permute(1, 2, 0).numpy() * std + mean)
+    shown = rgb(x.float().cpu().permute(1, 2, 0).numpy() * std + mean)
     drawn = _labelled if info.answers == "labels" else _pictured
     pictures = [shown, *drawn(info, shown, values.float().cpu(), target.cpu())]
     return {name: fit(picture) for name, picture in zip(NAMES, pictures, strict=True)}
@@ -64,10 +64,10 @@ def _pictured(info: ModelInfo, shown: Pixels, values: Tensor, target: Tensor) ->
     answered, wanted = (of.permute(1, 2, 0).numpy() for of in (values, target_values(target.float())))
     error = ERROR_GAIN * np.abs(np.clip(answered, 0, 1) - wanted).mean(2)
     heat = matplotlib.colormaps["gist_heat"](np.clip(error, 0, 1), bytes=True)[..., :3]
-    return [_colours(answered), _colours(wanted), np.ascontiguousarray(heat)]
+    return [rgb(answered), rgb(wanted), np.ascontiguousarray(heat)]
 
 
-def _colours(pixels: NDArray[np.float32]) -> Pixels:
+def rgb(pixels: NDArray[np.float32]) -> Pixels:
     """(H, W, C) of 0..1 to (H, W, 3) of 8 bit: of one or two channels the first in grey, of more the first three."""
     seen = pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
     return images.from_float(seen, np.uint8)

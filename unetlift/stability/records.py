@@ -13,7 +13,7 @@ from unetlift.stability.frames import CEILING
 MODES = ("roll", "crop", "subpixel", "video")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One comparison: picture number `image`, moved by (dy, dx); of a video, its frame and how far it moved since the last one."""
 

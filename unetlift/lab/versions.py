@@ -1,0 +1,18 @@
+"""Under what circumstances something was measured."""
+
+import os
+import platform
+from datetime import datetime, timezone
+from importlib.metadata import version
+
+from unetlift.report import About
+
+
+def about(command: str, seed: int) -> About:
+    """The circumstances, now."""
+    import torch
+
+    packages = {name: version(name) for name in ("unetlift", "torch", "numpy", "scipy")}
+    machine = {"Python": platform.python_version(), "system": platform.platform(), "processors": str(os.cpu_count())}
+    versions = machine | packages | {"threads": str(torch.get_num_threads())}
+    return About(command, seed, versions, datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"))
