@@ -5,6 +5,7 @@ import platform
 from datetime import datetime, timezone
 from importlib.metadata import version
 
+from unetlift import __version__
 from unetlift.report import About
 
 
@@ -12,7 +13,7 @@ def about(command: str, seed: int) -> About:
     """The circumstances, now."""
     import torch
 
-    packages = {name: version(name) for name in ("unetlift", "torch", "numpy", "scipy")}
-    machine = {"Python": platform.python_version(), "system": platform.platform(), "processors": str(os.cpu_count())}
+    packages = {name: version(name) for name in ("torch", "numpy", "scipy")}
+    machine = {"unetlift": __version__, "Python": platform.python_version(), "system": platform.platform(), "processors": str(os.cpu_count())}
     versions = machine | packages | {"threads": str(torch.get_num_threads())}
     return About(command, seed, versions, datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"))
