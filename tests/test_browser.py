@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import torch
+from gradio_client import Client
+from gradio_client.exceptions import AppError
 from PIL import Image
 
 from unetlift import UNet
@@ -32,6 +35,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),  # a camera that shows a clock
 ]
 PATIENCE = 120_000
 """Milliseconds; a loaded machine takes its time, and a passing test never waits this long."""
@@ -114,6 +118,11 @@ class Visit:
     asked: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
+    @property
+    def shift(self) -> "sync_api.Locator":
+        """The first tab."""
+        return self.tab.locator("#shift")
+
     def figure(self, variant: str) -> str:
         """The large figure of a variant, as read by people."""
         return self.tab.locator(f'[data-variant="{variant}"] .psnr').inner_text()
@@ -126,9 +135,9 @@ class Visit:
 
 
 @contextmanager
-def visiting(browser: "sync_api.Browser", address: str) -> Iterator[Visit]:
+def visiting(browser: "sync_api.Browser", address: str, width: int = 1280) -> Iterator[Visit]:
     """The page freshly loaded; at the end nobody else was asked and nothing was complained about."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport={"width": width, "height": 900})
     visit = Visit(context.new_page())
     visit.tab.set_default_timeout(PATIENCE)
     context.on("request", lambda request: visit.asked.append(request.url))
@@ -151,38 +160,56 @@ def visit(browser: "sync_api.Browser", address: str) -> Iterator[Visit]:
 
 def test_it_opens_on_an_example_with_figures(visit: Visit) -> None:
     assert re.fullmatch(r"-?\d+\.\d dB", visit.figure(USUAL))
-    assert visit.tab.get_by_label("nuclei").is_checked()
+    assert visit.shift.get_by_label("nuclei").is_checked()
     for name in ("dx, right", "dy, down"):
-        assert visit.tab.get_by_label(f"number input for {name}").input_value() == "1"
+        assert visit.shift.get_by_label(f"number input for {name}").input_value() == "1"
     loaded = visit.tab.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
     assert len(loaded) >= 8 and all(loaded)
     plot = visit.tab.locator(f'img.plot[alt*="{ADAPTIVE}"]')  # lines come one by one; the last is there
     sync_api.expect(plot).to_be_visible(timeout=PATIENCE)
+    sync_api.expect(visit.tab.locator("#table tbody tr")).to_have_count(2, timeout=PATIENCE)
 
 
-def test_all_columns_fit_on_a_small_screen(visit: Visit) -> None:
-    assert visit.tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    overflowing = "[...document.querySelectorAll('.variant')].filter(v => v.scrollWidth > v.clientWidth).length"
-    assert visit.tab.evaluate(overflowing) == 0
+NARROW = "document.documentElement.scrollWidth <= window.innerWidth"
+OVERFLOWING = "[...document.querySelectorAll('.variant, .sight, #choices')].filter(v => v.scrollWidth > v.clientWidth + 1).length"
+NAMELESS = """[...document.querySelectorAll('#shift :is(button, input:not([type=file]))')].filter(control => control.checkVisibility()
+    && !(control.labels?.length || control.ariaLabel || control.title || control.innerText.trim())).length"""
 
 
-def test_figures_follow_the_sliders(visit: Visit) -> None:
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
+def test_it_fits_and_can_be_read_on_every_screen(browser: "sync_api.Browser", address: str, width: int, theme: str) -> None:
+    with visiting(browser, f"{address}?__theme={theme}", width) as visit:
+        assert visit.tab.evaluate(NARROW) and visit.tab.evaluate(OVERFLOWING) == 0
+        assert visit.tab.evaluate(NAMELESS) == 0
+        assert visit.tab.evaluate("[...document.images].every(image => image.alt)")
+        light = visit.tab.evaluate("getComputedStyle(document.querySelector('.variant')).backgroundColor")
+        assert (int(re.search(r"\d+", light)[0]) > 127) == (theme == "light")
+        if SCREENSHOTS:
+            visit.tab.wait_for_selector(f'img.plot[alt*="{ADAPTIVE}: "]')
+            visit.tab.screenshot(path=Path(SCREENSHOTS) / f"shift-{width}-{theme}.png", full_page=True)
+
+
+def test_figures_follow_the_sliders_and_parts_of_a_pixel_are_told(visit: Visit) -> None:
     before = visit.figure(USUAL)
-    visit.tab.get_by_label("range slider for dx, right").focus()
-    visit.tab.keyboard.press("ArrowRight")
+    slider = visit.shift.get_by_label("range slider for dx, right")
+    slider.focus()
+    for _ in range(8):
+        slider.press("ArrowRight")
     after = visit.wait_for_another(USUAL, before)
-    sync_api.expect(visit.tab.locator("#sight")).to_contain_text("moved 2 px right, 1 px down", timeout=PATIENCE)
-    box = visit.tab.get_by_label("number input for dy, down")
-    box.fill("-3")
+    sync_api.expect(visit.tab.locator("#sight")).to_contain_text("2 px right", timeout=PATIENCE)
+    after = visit.figure(USUAL)
+    box = visit.shift.get_by_label("number input for dy, down")
+    box.fill("-3.5")
     box.press("Enter")
     assert visit.wait_for_another(USUAL, after) != before
-    sync_api.expect(visit.tab.locator("#sight")).to_contain_text("3 px up", timeout=PATIENCE)
+    sync_api.expect(visit.tab.locator("#sight")).to_contain_text("3.5 px up", timeout=PATIENCE)
+    assert "parts of a pixel" in visit.tab.locator("#mode-words").inner_text()
 
 
 def test_roll_shows_the_adaptive_network_exact(visit: Visit) -> None:
     before = visit.figure(ADAPTIVE)  # read first: the answer may be there as soon as the box is checked
     assert before != "exact"
-    visit.tab.get_by_label("roll: wraps around").check()
+    visit.shift.get_by_label("roll: wraps around").check()
     assert visit.wait_for_another(ADAPTIVE, before) == "exact"
     assert visit.figure(USUAL) != "exact"
     assert "judged mostly by the seam" in visit.tab.locator("#mode-words").inner_text()
@@ -192,83 +219,184 @@ def test_roll_shows_the_adaptive_network_exact(visit: Visit) -> None:
 
 def test_the_curve_belongs_to_the_last_choice_however_quickly_it_was_made(visit: Visit) -> None:
     for mode, label in 2 * (("roll", "roll: wraps around"), ("crop", "crop: a camera moves")):
-        visit.tab.get_by_label(label).check()  # while the last curve is still being drawn
+        visit.shift.get_by_label(label).check()  # while the last curve is still being drawn
         sync_api.expect(visit.tab.locator(f'img.plot[alt*="mode {mode}"]')).to_be_visible(timeout=PATIENCE)
 
 
 def test_anchoring_shows_every_network_with_and_without(visit: Visit) -> None:
     before = {name: visit.figure(name) for name in (USUAL, ADAPTIVE)}
-    switch = visit.tab.get_by_label("Tie the grid to a landmark of the picture (anchoring)")
-    assert not switch.is_checked() and visit.tab.locator(".without, .mark").count() == 0
-    switch.check()
+    anchor = visit.tab.locator("#anchor")
+    assert anchor.get_by_label("corner").is_checked() and visit.tab.locator(".without, .mark").count() == 0
+    anchor.get_by_label("both").check()
     for name, figure in before.items():
         visit.wait_for_another(name, figure)
         assert visit.tab.locator(f'[data-variant="{name}"] .without').inner_text() == f"without anchoring {figure}"
     assert visit.tab.locator("#sight .mark:visible").count() == 2
     assert "the network is untouched" in visit.tab.locator("#mode-words").inner_text()
 
-    visit.tab.get_by_label("roll: wraps around").check()
+    visit.shift.get_by_label("roll: wraps around").check()
     for name in before:
         sync_api.expect(visit.tab.locator(f'[data-variant="{name}"] .psnr')).to_have_text("exact", timeout=PATIENCE)
         told = f'img.plot[alt*="mode roll"][alt*="{name}: exact at every distance"][alt*="{name} without anchoring: "]'
         sync_api.expect(visit.tab.locator(told)).to_be_visible(timeout=PATIENCE)
 
-    visit.tab.get_by_label("crop: a camera moves").check()
-    switch.uncheck()
+    visit.shift.get_by_label("crop: a camera moves").check()
+    anchor.get_by_label("corner").check()
     for name, figure in before.items():
         sync_api.expect(visit.tab.locator(f'[data-variant="{name}"] .psnr')).to_have_text(figure, timeout=PATIENCE)
     assert visit.tab.locator(".without, .mark").count() == 0
 
 
-def test_a_picture_of_ones_own_can_be_uploaded_and_is_not_kept(visit: Visit, cache: Path) -> None:
+def test_variants_gain_and_the_handle_between_two_answers(visit: Visit) -> None:
+    visit.tab.locator("#variants").get_by_label(USUAL).uncheck()
+    sync_api.expect(visit.tab.locator("article.variant")).to_have_count(1, timeout=PATIENCE)
+    visit.tab.locator("#variants").get_by_label(USUAL).check()
+    sync_api.expect(visit.tab.locator("article.variant")).to_have_count(2, timeout=PATIENCE)
+    gain = visit.shift.get_by_label("number input for Gain")
+    gain.fill("50")
+    gain.press("Enter")
+    sync_api.expect(visit.tab.locator(f'[data-variant="{USUAL}"] figcaption').first).to_have_text("what changed, x 50", timeout=PATIENCE)
+    handles = visit.tab.locator(".pair input")
+    handles.first.focus()
+    handles.first.press("ArrowRight")
+    assert [handle.input_value() for handle in handles.all()] == ["51", "51"]
+    assert "51%" in visit.tab.locator(".pair .over").last.evaluate("image => getComputedStyle(image).clipPath")
+
+
+def test_a_drift_plays_until_it_is_stopped(visit: Visit) -> None:
+    before, at_rest = visit.figure(USUAL), visit.tab.locator("#sight").inner_text()
+    visit.tab.locator("#play").click()
+    film = visit.tab.locator(f'[data-film="{USUAL}"]')
+    sync_api.expect(film).to_contain_text("worst of 16 steps", timeout=PATIENCE)
+    assert film.locator('img[src^="data:image/webp"]').count() == 2
+    visit.tab.locator("#stop").click()
+    sync_api.expect(visit.tab.locator("#sight")).to_have_text(at_rest, use_inner_text=True, timeout=PATIENCE)
+    assert visit.figure(USUAL) == before
+    visit.tab.locator("#play").click()  # and a slider that moves ends it too
+    visit.shift.get_by_label("number input for dx, right").fill("5")
+    sync_api.expect(visit.tab.locator("#sight")).to_contain_text("moved 5 px right, 1 px down", timeout=PATIENCE)
+
+
+def test_the_map_is_drawn_on_demand_and_a_second_click_begins_anew(visit: Visit) -> None:
+    assert visit.tab.locator(".maps").count() == 0
+    visit.tab.locator("#reach").get_by_label("8").check()
+    visit.tab.locator("#draw").click()
+    visit.tab.wait_for_selector(".maps")
+    visit.tab.locator("#reach").get_by_label("4").check()
+    visit.tab.locator("#draw").click()
+    sync_api.expect(visit.tab.locator('[data-map][data-known="81"] img[alt*="from -4 to 4"]')).to_have_count(2, timeout=PATIENCE)
+    visit.shift.get_by_label("roll: wraps around").check()
+    sync_api.expect(visit.tab.locator(".maps")).to_have_count(0, timeout=PATIENCE)
+
+
+def test_the_address_brings_others_to_the_same_finding(visit: Visit, browser: "sync_api.Browser", address: str) -> None:
+    before = visit.figure(USUAL)
+    visit.shift.get_by_label("coins").check()
+    after = visit.wait_for_another(USUAL, before)
+    visit.tab.locator("#variants").get_by_label(ADAPTIVE).uncheck()
+    sync_api.expect(visit.tab.locator("article.variant")).to_have_count(1, timeout=PATIENCE)
+    box = visit.shift.get_by_label("number input for dx, right")
+    box.fill("2.25")
+    box.press("Enter")
+    visit.wait_for_another(USUAL, after)
+    sync_api.expect(visit.tab.locator("#sight")).to_contain_text("2.25 px right", timeout=PATIENCE)
+    shared = visit.tab.url
+    tab = browser.new_page()
+    tab.goto(shared)
+    sync_api.expect(tab.locator("article.variant .psnr")).to_have_text(visit.figure(USUAL), timeout=PATIENCE)
+    assert tab.locator("#example").get_by_label("coins").is_checked()
+    assert tab.locator("#sight img").first.get_attribute("src") == visit.tab.locator("#sight img").first.get_attribute("src")
+    tab.goto(f"{address}?mode=fast&tab=batch")
+    sync_api.expect(tab.locator(".toast-body")).to_contain_text("The address asks for mode='fast'", timeout=PATIENCE)
+    sync_api.expect(tab.get_by_role("tab", name="Batch")).to_have_attribute("aria-selected", "true", timeout=PATIENCE)
+    tab.close()
+
+
+def test_the_keyboard_alone_reaches_everything(visit: Visit) -> None:
+    visit.tab.get_by_role("tab", name="Shift").focus()
+    seen, place = [], "document.activeElement.closest('[id]:not(input, [id^=component], [id^=html-])')?.id ?? ''"
+    for _ in range(60):
+        visit.tab.keyboard.press("Tab")
+        seen.append(visit.tab.evaluate(place))
+        visible = "e => getComputedStyle(e).outlineStyle !== 'none' || getComputedStyle(e).boxShadow !== 'none'"
+        if seen[-1] in ("play", "draw", "camera"):
+            assert visit.tab.evaluate(f"({visible})(document.activeElement)"), seen[-1]
+    order = list(dict.fromkeys(place for place in seen if place))
+    wanted = ["example", "upload", "camera", "mode", "dx", "dy", "step", "play", "stop", "variants", "anchor", "gain"]
+    wanted += ["columns", "reach", "draw", "stop-map"]
+    assert [place for place in order if place in wanted] == wanted
+
+
+@pytest.fixture
+def own() -> dict[str, object]:
+    """A picture file as a visitor may have it."""
     buffer = BytesIO()
     Image.fromarray(nuclei(side=128, count=12, seed=1)[..., 0]).save(buffer, format="PNG")
+    return {"name": "own.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
+
+
+def test_a_picture_of_ones_own_can_be_uploaded_and_is_not_kept(visit: Visit, cache: Path, own: dict[str, object]) -> None:
     before = visit.figure(USUAL)
     with visit.tab.expect_file_chooser() as chooser:
-        visit.tab.get_by_role("button", name="Upload a picture of your own").click()
-    chooser.value.set_files({"name": "own.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
-    visit.wait_for_another(USUAL, before)
-    sync_api.expect(visit.tab.get_by_label("nuclei")).not_to_be_checked(timeout=PATIENCE)
+        visit.shift.get_by_role("button", name="Upload a picture").click()
+    chooser.value.set_files(own)
+    after = visit.wait_for_another(USUAL, before)
+    sync_api.expect(visit.shift.get_by_label("nuclei")).not_to_be_checked(timeout=PATIENCE)
     width = visit.tab.evaluate("document.querySelector('#sight img').naturalWidth")
     assert width == 96  # a window that keeps 16 pixels to move in
+    visit.tab.locator("#camera").click()
+    visit.tab.get_by_role("button", name="Take the picture").click()
+    visit.wait_for_another(USUAL, after)
     assert [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size] == []
 
 
 def test_two_visitors_do_not_see_each_others_pictures(visit: Visit, browser: "sync_api.Browser", address: str) -> None:
     before = visit.figure(USUAL)
     with visiting(browser, address) as other:
-        other.tab.get_by_label("coins").check()
+        other.shift.get_by_label("coins").check()
         theirs = other.wait_for_another(USUAL, before)
-        visit.tab.get_by_label("number input for dx, right").fill("0")
+        visit.shift.get_by_label("number input for dx, right").fill("0")
         ours = visit.wait_for_another(USUAL, before)
-        other.tab.get_by_label("number input for dx, right").fill("0")
+        other.shift.get_by_label("number input for dx, right").fill("0")
         assert other.wait_for_another(USUAL, theirs) != ours
         pictures = [v.tab.locator("#sight img").first.get_attribute("src") for v in (visit, other)]
         assert pictures[0] != pictures[1]
 
 
-def test_a_file_that_is_no_picture_is_told_in_one_sentence(visit: Visit) -> None:
+def test_a_file_that_is_no_picture_is_told_in_one_sentence(visit: Visit, own: dict[str, object]) -> None:
     before = visit.figure(USUAL)
     with visit.tab.expect_file_chooser() as chooser:
-        visit.tab.get_by_role("button", name="Upload a picture of your own").click()
-    chooser.value.set_files({"name": "own.png", "mimeType": "image/png", "buffer": b"no picture"})
+        visit.shift.get_by_role("button", name="Upload a picture").click()
+    chooser.value.set_files(own | {"buffer": b"no picture"})
     toast = visit.tab.locator(".toast-body")
     sync_api.expect(toast).to_contain_text("own.png cannot be read as a picture", timeout=PATIENCE)
     assert visit.figure(USUAL) == before
 
 
-def test_a_file_of_the_server_is_neither_read_nor_removed(address: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["secret.png", "http://127.0.0.1:9/secret.png"])
+def test_a_file_of_the_server_is_neither_read_nor_removed_and_no_address_asked(address: str, tmp_path: Path, path: str) -> None:
     secret = tmp_path / "secret.png"
     Image.new("L", (128, 128)).save(secret)
     dependencies = httpx.get(f"{address}config").json()["dependencies"]
-    upload = next(d["id"] for d in dependencies if d["targets"][0][1] == "upload")
-    data = [None, {"path": str(secret), "meta": {"_type": "gradio.FileData"}}, "crop", 1, 1, False]
-    asked = {"data": data, "fn_index": upload, "session_hash": "stranger", "trigger_id": 1}
-    httpx.post(f"{address}gradio_api/queue/join", json=asked).raise_for_status()
-    with httpx.stream("GET", f"{address}gradio_api/queue/data?session_hash=stranger", timeout=120) as answers:
-        answer = next(line for line in answers.iter_lines() if "process_completed" in line)
-    assert "was not uploaded by a user" in answer
+    upload = next(d["id"] for d in dependencies if d["targets"] and d["targets"][0][1] == "upload")
+    file = {"path": path if "//" in path else str(secret), "meta": {"_type": "gradio.FileData"}}
+    asked = {"data": [None, "", file, "crop", 1, 1, None, "none", 10], "fn_index": upload, "session_hash": "stranger", "trigger_id": 1}
+    answer = httpx.post(f"{address}gradio_api/queue/join", json=asked)
+    assert answer.status_code == 400 and "was not uploaded here" in answer.text
     assert secret.exists()
+
+
+def test_programs_can_ask_by_name(address: str, own: dict[str, object]) -> None:
+    client = Client(address, verbose=False, download_files=False)
+    try:
+        ours = client.predict("nuclei", mode="roll", dx=3, dy=-2, api_name="/shift")
+        assert {f["variant"]: f["psnr"] for f in ours["figures"]}[ADAPTIVE] == ours["ceiling"]
+        theirs = client.predict(b64encode(own["buffer"]).decode(), variants=[USUAL], api_name="/curve")
+        assert len(theirs["figures"]) == 1 and theirs["figures"][0]["worst"] < theirs["ceiling"]
+        with pytest.raises(AppError, match="neither an example's name nor a picture file"):
+            client.predict("/etc/passwd", api_name="/shift")
+    finally:
+        client.close()
 
 
 @pytest.mark.skipif(not SCREENSHOTS, reason="Takes the README's pictures; set UNETLIFT_SCREENSHOTS to a folder to run it.")
@@ -282,7 +410,7 @@ def test_the_pictures_of_the_readme(browser: "sync_api.Browser", cache: Path, na
         tab.goto(address)
         tab.wait_for_selector(".variant")
         tab.locator(f'#mode input[value="{mode}"]').check()
-        tab.locator("#anchor input").set_checked(name == "anchor")
+        tab.locator(f'#anchor input[value="{"both" if name == "anchor" else "none"}"]').check()
         # The curve's last line comes last of all.
         last = tab.locator(".variant").last.get_attribute("data-variant")
         end = f"{last} without anchoring: " if name == "anchor" else f"{last}: "

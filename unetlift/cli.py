@@ -164,7 +164,7 @@ def app(config: AppConfig) -> int:
     """Open the app in which a picture moves and each network answers."""
     from unetlift import demo
 
-    demo.launch(Path(config.checkpoints), config.host, config.port)
+    demo.launch(Path(config.checkpoints), config.host, config.port, Path(config.passwords) if config.passwords else None)
     return 0
 
 

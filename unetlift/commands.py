@@ -213,10 +213,12 @@ class AppConfig:
 
     Attributes:
         checkpoints: a folder of model folders.
-        host: the address to listen on.
+        host: the address to listen on; one that other machines can reach wants --passwords.
         port: the port to listen on; by default the first free one from 7860 on.
+        passwords: a file with a line USER:PASSWORD for each who may come in.
     """
 
     checkpoints: str = "checkpoints"
     host: str = "127.0.0.1"
     port: int | None = None
+    passwords: str | None = None

@@ -1,75 +1,104 @@
-"""The computing behind the page: what every network says of a picture, and of the same picture moved."""
+"""The computing behind the first tab: what every network says of a picture, and of the same picture moved."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
 from threading import Event
+from time import perf_counter
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from unetlift import images, inputs, stability
-from unetlift.anchor import Anchored, Anchoring
-from unetlift.checkpoint import CONFIG, WEIGHTS
-from unetlift.config import NetworkConfig
-from unetlift.errors import PictureError, UsageError
-from unetlift.predict import Predictor, load_predictor
-from unetlift.shifts import Shift
+from unetlift import inputs, stability
+from unetlift.anchor import Anchoring
+from unetlift.demo.networks import Network, find
+from unetlift.shifts import Fraction, Shift
 from unetlift.types import Map
 
-SIDE = 256
-"""Larger pictures are cut to their middle: five networks have to answer while somebody drags a slider."""
-SMALLEST = 96
-"""Below it the window, the margin and the largest shift leave too little to compare."""
+__all__ = ["MARGIN", "REACH", "Bench", "Network", "Result", "Scene", "Turns", "find", "is_whole", "move"]
+
 REACH = 16
 """The largest shift of the sliders, and so the border that `crop` keeps for its window to move in."""
 MARGIN = 16
-DISTANCES = range(1, 9)
-MAX_PIXELS = 2**25
-"""Of an upload: 33 megapixels decode to 100 MB; what is beyond is refused by its header."""
+EIGHTH = 8
+"""Shifts are whole multiples of so many parts of a pixel."""
 
-ORDER = ("max+nearest", "max+unpool", "blur-3+bilinear", "lift+lift", "lift+lift@adaptive")
+Move = Shift | Fraction
+Asked = tuple[str, bool]
+"""A network's name, and whether its grid is anchored."""
+
+
+def move(dy: float, dx: float) -> Move:
+    """The nearest shift by eighths of a pixel; whole ones move windows and resample nothing."""
+    down, right = round(dy * EIGHTH) / EIGHTH, round(dx * EIGHTH) / EIGHTH
+    return Shift(int(down), int(right)) if down.is_integer() and right.is_integer() else Fraction(down, right)
+
+
+def is_whole(shift: Move) -> bool:
+    """Whether nothing is resampled."""
+    return isinstance(shift, Shift)
+
+
+class Turns:
+    """Of a visitor's long computations: who begins one ends the one of its kind before.
+
+    Gradio's own `cancels` comes too late: its page sends it after the next event's answer, and so ends the one that should stay.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[str, Event] = {}
+
+    def begin(self, kind: str) -> Event:
+        """Is set once the visitor wants something else."""
+        self.end(kind)
+        self._running[kind] = ended = Event()
+        return ended
+
+    def end(self, *kinds: str) -> None:
+        """Ends these, by default all."""
+        for kind in kinds or tuple(self._running):
+            if kind in self._running:
+                self._running.pop(kind).set()
 
 
 @dataclass(frozen=True)
-class Network:
-    """A network of the page, ready to run."""
+class Still:
+    """A network's answer before anything moves, and what its grid was tied to."""
 
-    name: str
-    config: NetworkConfig
-    predictor: Predictor
-
-    def asked(self, mode: str, anchor: bool) -> Anchored:
-        """What answers for it under a mode, its grid anchored or not."""
-        return self.predictor.anchored("landmark" if anchor else "none", "circular" if mode == "roll" else "reflect")
+    answer: Map
+    anchoring: Anchoring
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture under a mode, with every network's answer before anything moves.
+    """A picture under a mode, with the chosen networks' answers before anything moves.
 
     Attributes:
         pixels: (H, W, C) floats.
         mode: `crop` or `roll`.
-        stills: one answer a network.
-        anchorings: one a network: what its grid was tied to.
-        without: with anchoring, the same scene without it.
-        left: set once its visitor looks at something else. Gradio's own `cancels` comes too late: its page
-            sends it after the next event's answer, and so ends the curve that should stay.
+        networks: side by side.
+        anchor: `none`, `landmark` or `both`.
+        stills: by network and anchoring; of a picture looked at before, more than are shown.
+        turns: of its visitor.
     """
 
     pixels: NDArray[np.float32]
     mode: str
-    stills: tuple[Map, ...]
-    anchorings: tuple[Anchoring, ...]
-    without: "Scene | None" = None
-    left: Event = field(default_factory=Event)
+    networks: tuple[Network, ...]
+    anchor: str
+    stills: Mapping[Asked, Still]
+    turns: Turns = field(default_factory=Turns)
 
     @property
     def anchored(self) -> bool:
         """Whether the networks' grids are tied to the picture."""
-        return self.without is not None
+        return self.anchor != "none"
+
+    @property
+    def asked(self) -> tuple[tuple[Network, bool], ...]:
+        """All that is shown: each network with what was chosen, with `both` next without its anchor."""
+        ways = {"none": (False,), "landmark": (True,), "both": (True, False)}[self.anchor]
+        return tuple((network, anchored) for network in self.networks for anchored in ways)
 
 
 @dataclass(frozen=True)
@@ -79,86 +108,40 @@ class Result:
     Attributes:
         network: who answers.
         psnr: shift PSNR in dB, at most `stability.CEILING`.
-        agreement: share of pixels whose most probable class stays.
-        still: (H, W) labels.
-        moved_back: (H, W) labels for the moved picture, moved back.
-        difference: (H, W), the largest change of any class's probability, 0 to 1.
+        agreement: share of pixels whose most probable class stays; None where answers are pictures.
+        still: (H, W) labels, or a picture (H, W, D).
+        moved_back: the same for the moved picture, moved back.
+        difference: (H, W), the largest change of any class's probability or colour, 0 to 1.
         valid: (H, W), where both answers show the same scene away from the frame.
         anchoring: what the grid was tied to in the moved picture.
-        without: with anchoring, the shift PSNR of the same network without it.
+        seconds: that the moved picture took.
+        without: with `both`, the shift PSNR of the same network without its anchor.
     """
 
     network: Network
     psnr: float
-    agreement: float
-    still: NDArray[np.int64]
-    moved_back: NDArray[np.int64]
+    agreement: float | None
+    still: NDArray
+    moved_back: NDArray
     difference: NDArray[np.float32]
     valid: NDArray[np.bool_]
     anchoring: Anchoring
+    seconds: float
     without: float | None = None
 
 
-def find(checkpoints: Path) -> tuple[Network, ...]:
-    """Loads every model folder below `checkpoints`: the usual networks first, the steadiest last, then all others.
+@dataclass(frozen=True)
+class Moved:
+    """Two answers beside each other, and what the second one took."""
 
-    Raises:
-        UsageError: there are none, or one answers with pictures.
-        ModelFolderError: one cannot be loaded.
-    """
-    folders = sorted(config.parent for config in checkpoints.rglob(CONFIG) if (config.parent / WEIGHTS).is_file())
-    if not folders:
-        raise UsageError(
-            f"{checkpoints} holds no networks; train one with 'unetlift train --data DIR --out {checkpoints / 'NAME'}', "
-            "or name a folder that holds model folders (config.json and model.safetensors)."
-        )
-    loaded = [(folder, load_predictor(folder, precision="float32")) for folder in folders]
-    for folder, predictor in loaded:
-        if predictor.info.answers != "labels":
-            raise UsageError(f"{folder} answers with pictures ({predictor.info.task}), which the app does not show yet; move it elsewhere.")
-    variants = [predictor.model.config.variant for _, predictor in loaded]
-    networks = []
-    for (folder, predictor), variant in zip(loaded, variants, strict=True):
-        # Two trainings of one variant are told apart by where they lie.
-        name = variant if variants.count(variant) == 1 else f"{variant} ({folder.relative_to(checkpoints)})"
-        networks.append(Network(name, predictor.model.config, predictor))
-    rank = {variant: place for place, variant in enumerate(ORDER)}
-    return tuple(sorted(networks, key=lambda n: (rank.get(n.config.variant, len(ORDER)), n.name)))
-
-
-def read_upload(path: Path) -> images.Picture:
-    """Reads an uploaded file and removes it: what stays in the server's cache could be read by its other users.
-
-    Raises:
-        PictureError: with the file's name, but not its place on the server.
-    """
-    try:
-        return images.read_picture(path, MAX_PIXELS)
-    except PictureError as error:
-        raise PictureError(str(error).replace(str(path), path.name)) from error
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def middle(picture: images.Picture) -> NDArray[np.float32]:
-    """The middle of a picture, at most `SIDE` pixels high and wide, as floats.
-
-    Raises:
-        PictureError: it is smaller than `SMALLEST`, or holds values that are no numbers.
-    """
-    height, width = picture.shape[:2]
-    if min(height, width) < SMALLEST:
-        raise PictureError(f"The picture has {width} x {height} pixels; take one of at least {SMALLEST} x {SMALLEST}.")
-    top, left = max(0, height - SIDE) // 2, max(0, width - SIDE) // 2
-    pixels = images.to_float(picture[top : top + SIDE, left : left + SIDE])
-    if not np.isfinite(pixels).all():
-        raise PictureError("The picture holds values that are not finite numbers; replace them.")
-    return pixels
+    comparison: stability.Comparison
+    anchoring: Anchoring
+    seconds: float
 
 
 @dataclass(frozen=True)
 class Bench:
-    """The networks side by side; it remembers nothing between calls, so one serves every visitor."""
+    """Networks of one task side by side; it remembers nothing between calls, so one serves every visitor."""
 
     networks: tuple[Network, ...]
 
@@ -167,58 +150,68 @@ class Bench:
         """Frames are cut to multiples of the largest stride, so that exactness can show."""
         return max(network.config.stride for network in self.networks)
 
-    def begin(self, picture: images.Picture, mode: str, anchor: bool = False) -> Scene:
-        """Asks every network about the picture as it stands; with anchoring, without it too."""
-        pixels = middle(picture)
-        without = self.begin(pixels, mode) if anchor else None
-        stills, anchorings = [], []
-        for network in self.networks:
-            x = network.predictor.prepare(pixels)
-            still, found = network.asked(mode, anchor).answer(stability.still_frame(x, mode, REACH, self.multiple))
-            stills.append(still)
-            anchorings += found
-        # One visitor leaves both at once.
-        return Scene(pixels, mode, tuple(stills), tuple(anchorings), without, without.left if without else Event())
+    def begin(
+        self,
+        pixels: NDArray[np.float32],
+        mode: str,
+        anchor: str = "none",
+        networks: Sequence[Network] | None = None,
+        before: Scene | None = None,
+    ) -> Scene:
+        """Asks the networks (by default all) about the picture as it stands; not again about the one that was looked at before."""
+        turns = before.turns if before else Turns()
+        turns.end()
+        same = before is not None and before.pixels is pixels and before.mode == mode
+        scene = Scene(pixels, mode, tuple(self.networks if networks is None else networks), anchor, {}, turns)
+        stills = dict(before.stills) if same else {}
+        for network, anchored in scene.asked:
+            if (network.name, anchored) not in stills:
+                x = network.predictor.prepare(pixels)
+                answer, (anchoring,) = network.asked(mode, anchored).answer(stability.still_frame(x, mode, REACH, self.multiple))
+                stills[network.name, anchored] = Still(answer, anchoring)
+        return replace(scene, stills=stills)
 
-    def frames(self, scene: Scene, shift: Shift) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def frames(self, scene: Scene, shift: Move) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """What the networks see, as (H, W, C) floats of 0..1: before and after the move."""
         x = inputs.to_tensor(scene.pixels, 0, 1)[None]
         still = stability.still_frame(x, scene.mode, REACH, self.multiple)
         moved = stability.moved_frame(x, shift, scene.mode, REACH, self.multiple)
         return still[0].permute(1, 2, 0).numpy(), moved[0].permute(1, 2, 0).numpy()
 
-    def move(self, scene: Scene, shift: Shift) -> tuple[Result, ...]:
-        """Asks every network about the moved picture and compares; with anchoring, without it too."""
-        results = tuple(self._compare(network, still, scene, shift) for network, still in zip(self.networks, scene.stills, strict=True))
-        if scene.without is None:
-            return results
-        return tuple(replace(r, without=other.psnr) for r, other in zip(results, self.move(scene.without, shift), strict=True))
+    def compared(self, scene: Scene, network: Network, anchored: bool, shift: Move) -> Moved:
+        """Asks one network about the moved picture."""
+        frame = stability.moved_frame(network.predictor.prepare(scene.pixels), shift, scene.mode, REACH, self.multiple)
+        begun = perf_counter()
+        answer, (anchoring,) = network.asked(scene.mode, anchored).answer(frame)
+        seconds = perf_counter() - begun
+        still = scene.stills[network.name, anchored].answer
+        return Moved(stability.compare(still, answer, shift, scene.mode, MARGIN), anchoring, seconds)
 
-    def _compare(self, network: Network, still: Map, scene: Scene, shift: Shift) -> Result:
-        x = network.predictor.prepare(scene.pixels)
-        ask = network.asked(scene.mode, scene.anchored)
-        moved, (anchoring,) = ask.answer(stability.moved_frame(x, shift, scene.mode, REACH, self.multiple))
-        comparison = stability.compare(still, moved, shift, scene.mode, MARGIN)
-        change = (comparison.still - comparison.moved_back).abs().amax(1)
-        return Result(
-            network,
-            comparison.psnr(),
-            comparison.agreement(),
-            comparison.still.argmax(1)[0].cpu().numpy(),
-            comparison.moved_back.argmax(1)[0].cpu().numpy(),
-            change[0].cpu().numpy(),
-            comparison.valid.cpu().numpy(),
-            anchoring,
-        )
+    def move(self, scene: Scene, shift: Move) -> tuple[Result, ...]:
+        """Asks every network of a scene about the moved picture and compares."""
+        results = [_result(network, self.compared(scene, network, anchored, shift)) for network, anchored in scene.asked]
+        if scene.anchor != "both":
+            return tuple(results)
+        return tuple(replace(result, without=other.psnr) for result, other in zip(results[::2], results[1::2], strict=True))
 
-    def curves(self, scene: Scene) -> Iterator[dict[str, dict[int, float]]]:
-        """Shift PSNR in dB by distance along the diagonal, one network more with every step, until the visitor has left the scene."""
-        done: dict[str, dict[int, float]] = {}
-        shifts = [Shift(distance, distance) for distance in DISTANCES]
-        measure = partial(stability.measure, mode=scene.mode, max_shift=REACH, shifts=shifts, multiple=self.multiple, margin=MARGIN)
+    def warm(self, side: int) -> None:
+        """Asks every network once: the first answer of each takes the longest."""
         for network in self.networks:
-            report = measure(network.asked(scene.mode, scene.anchored), [network.predictor.prepare(scene.pixels)])
-            if scene.left.is_set():
-                return
-            done = done | {network.name: report.by_shift()}
-            yield done
+            network.predictor(torch.zeros(1, network.predictor.channels, side, side))
+
+
+def _result(network: Network, moved: Moved) -> Result:
+    comparison = moved.comparison
+    labels = network.predictor.info.answers == "labels"
+    change = (comparison.still - comparison.moved_back).abs().amax(1)[0]
+    shown = [answer[0].argmax(0) if labels else answer[0].permute(1, 2, 0) for answer in (comparison.still, comparison.moved_back)]
+    return Result(
+        network,
+        comparison.psnr(),
+        comparison.agreement() if labels else None,
+        *(answer.cpu().numpy() for answer in shown),
+        change.cpu().numpy(),
+        comparison.valid.cpu().numpy(),
+        moved.anchoring,
+        moved.seconds,
+    )

@@ -1,36 +1,24 @@
 """Draws results as HTML whose pictures are PNG inside the page: no file on the server, so no visitor can see another's."""
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from io import BytesIO
-from itertools import cycle
-from types import MappingProxyType
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from unetlift import images
 from unetlift.anchor import Anchoring
-from unetlift.demo.compare import DISTANCES, Network, Result
-from unetlift.shifts import Shift
+from unetlift.demo.compare import MARGIN, Move, Network, Result, is_whole
+from unetlift.demo.view import View
 from unetlift.stability import CEILING
 
-AMPLIFICATION = 10
 NOT_COMPARED = (226, 230, 236)
-COLOURS = ("#b3261e", "#d9822b", "#1f77b4", "#0b7a75", "#2e7d32", "#6a4c93", "#5d4037", "#455a64")
-MARKERS = "osD^vPX*"
-
-EXACT = "#1b7237"
-Curves = Mapping[str, Mapping[int, float]]
-"""By name, shift PSNR in dB by distance."""
-NOTHING: Curves = MappingProxyType({})
 
 # From which shift PSNR on a word is said; its class in style.css gives the colour.
-WORDS = ((CEILING, "exact", "exact"), (50, "steady", "steady"), (40, "wobbles", "wobbles"), (-1e9, "jumps", "jumps"))
+WORDS = ((CEILING, "exact"), (50, "steady"), (40, "wobbles"), (-1e9, "jumps"))
 
 POOLS = {
     "max+nearest": "max pooling, the usual",
@@ -39,17 +27,20 @@ POOLS = {
     "lift+lift": "a wavelet that drops nothing",
     "lift+lift@adaptive": "the wavelet, its grid follows the picture",
 }
+MOST_BESIDE = 5
+NOBODY = "<p class='nobody'>No variant is chosen: tick one to ask it.</p>"
 
 
 def png(pixels: NDArray[np.uint8]) -> str:
     """(H, W, 3) 8 bit as a data URI."""
     buffer = BytesIO()
     images.write_picture(buffer, pixels)
-    return _uri(buffer)
+    return uri(buffer)
 
 
-def _uri(buffer: BytesIO) -> str:
-    return "data:image/png;base64," + b64encode(buffer.getvalue()).decode("ascii")
+def uri(buffer: BytesIO, kind: str = "png") -> str:
+    """A picture's file as a data URI."""
+    return f"data:image/{kind};base64,{b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def rgb(frame: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -58,48 +49,56 @@ def rgb(frame: NDArray[np.float32]) -> NDArray[np.uint8]:
     return images.overlay(frame, nothing, [(0, 0, 0)])
 
 
-def heat(result: Result) -> NDArray[np.uint8]:
-    """The change of the output, amplified: black where nothing changes, grey where nothing is compared."""
-    strength = np.clip(result.difference * AMPLIFICATION, 0, 1)
+def heat(result: Result, gain: float) -> NDArray[np.uint8]:
+    """The change of the output, times `gain`: black where nothing changes, grey where nothing is compared."""
+    strength = np.clip(result.difference * gain, 0, 1)
     colours = np.rint(matplotlib.colormaps["inferno"](strength)[..., :3] * 255).astype(np.uint8)
     return np.where(result.valid[..., None], colours, np.uint8(NOT_COMPARED))
 
 
+def answer(result: Result, shown: NDArray, still: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Labels as a tint on the picture that was asked about; pictures as they are."""
+    info = result.network.predictor.info
+    return images.overlay(still, shown, info.colours) if info.answers == "labels" else rgb(shown)
+
+
 def word(psnr: float) -> str:
     """exact, steady, wobbles or jumps."""
-    return next(name for least, name, _ in WORDS if psnr >= least)
+    return next(name for least, name in WORDS if psnr >= least)
 
 
-def moved_words(shift: Shift) -> str:
+def moved_words(move: Move) -> str:
     """A shift for people: `1 px right, 2 px up`."""
     parts = []
-    if shift.dx:
-        parts.append(f"{abs(shift.dx)} px {'right' if shift.dx > 0 else 'left'}")
-    if shift.dy:
-        parts.append(f"{abs(shift.dy)} px {'down' if shift.dy > 0 else 'up'}")
+    if move.dx:
+        parts.append(f"{abs(move.dx):g} px {'right' if move.dx > 0 else 'left'}")
+    if move.dy:
+        parts.append(f"{abs(move.dy):g} px {'down' if move.dy > 0 else 'up'}")
     return ", ".join(parts) or "not at all"
 
 
-def sight(
-    still: NDArray[np.float32],
-    moved: NDArray[np.float32],
-    shift: Shift,
-    before: Sequence[Anchoring],
-    after: Sequence[Anchoring],
-) -> str:
+def sight(view: View) -> str:
     """The picture before and after the move, as the networks see it, with what their grids were tied to."""
-    said = sorted({anchoring.note for anchoring in (*before, *after) if anchoring.note})
-    marks = _marks(before, still)
+    still, moved = view.frames
+    before = [view.scene.stills[network.name, anchored].anchoring for network, anchored in view.scene.asked]
+    after = [result.anchoring for result in view.results]
+    marked, words = marks(before, still), moved_words(view.move)
     return (
         '<div class="sight">'
-        + _figure(rgb(still), f"the picture{', its landmark marked' if marks else ''}", "The picture that the networks see", marks)
-        + _figure(rgb(moved), f"moved {moved_words(shift)}", f"The same picture, moved {moved_words(shift)}", _marks(after, moved))
-        + "".join(f'<p class="note">{escape(note[0].upper() + note[1:])}.</p>' for note in said)
+        + figure(png(rgb(still)), f"the picture{', its landmark marked' if marked else ''}", "The picture that the networks see", marked)
+        + figure(png(rgb(moved)), f"moved {words}", f"The same picture, moved {words}", marks(after, moved))
+        + notes((*before, *after))
         + "</div>"
     )
 
 
-def _marks(anchorings: Sequence[Anchoring], frame: NDArray[np.float32]) -> str:
+def notes(anchorings: Sequence[Anchoring]) -> str:
+    """Each thing that anchoring has to say, once."""
+    said = sorted({anchoring.note for anchoring in anchorings if anchoring.note})
+    return "".join(f'<p class="note">{escape(note[0].upper() + note[1:])}.</p>' for note in said)
+
+
+def marks(anchorings: Sequence[Anchoring], frame: NDArray[np.float32]) -> str:
     """A cross on every landmark; mostly all networks share one, but one that weighs the colours otherwise may find its own."""
     height, width = frame.shape[:2]
     places = sorted({anchoring.anchor[:2] for anchoring in anchorings if anchoring.anchor})
@@ -107,39 +106,60 @@ def _marks(anchorings: Sequence[Anchoring], frame: NDArray[np.float32]) -> str:
     return "".join(f'<i class="mark" style="top: {top:.2f}%; left: {left:.2f}%"></i>' for top, left in at)
 
 
-def _figure(pixels: NDArray[np.uint8], caption: str, alt: str, marks: str = "") -> str:
-    image = f'<div class="marked"><img src="{png(pixels)}" alt="{escape(alt)}">{marks}</div>'
+def figure(source: str, caption: str, alt: str, over: str = "") -> str:
+    """A picture with a line below it, and what lies over it."""
+    image = f'<div class="marked"><img src="{source}" alt="{escape(alt)}">{over}</div>'
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def columns(results: Sequence[Result], still: NDArray[np.float32], shift: Shift) -> str:
+def columns(view: View, gain: float) -> str:
     """One column a variant."""
-    return '<div class="variants">' + "".join(_column(result, still, shift) for result in results) + "</div>"
+    return beside([_column(result, view, gain) for result in view.results])
 
 
-def _column(result: Result, still: NDArray[np.float32], shift: Shift) -> str:
-    network, kind = result.network, word(result.psnr)
-    figure = "exact" if kind == "exact" else f"{result.psnr:.1f}<small> dB</small>"
-    without = "" if result.without is None else _without(result.without)
+def beside(cards: Sequence[str], kind: str = "") -> str:
+    """Cards side by side, as wide as so many may be."""
+    if not cards:
+        return NOBODY
+    return f'<div class="variants {kind}" style="--beside: {min(len(cards), MOST_BESIDE)}">{"".join(cards)}</div>'
+
+
+def _column(result: Result, view: View, gain: float) -> str:
+    kind, name = word(result.psnr), result.network.name
+    large = "exact" if kind == "exact" else f"{result.psnr:.1f}<small> dB</small>"
     says = f"&ge; {CEILING:.0f} dB" if kind == "exact" else kind
-    colours = network.predictor.info.colours
-    name = escape(network.name)
-    pictures = (
-        _figure(heat(result), f"what changed, x {AMPLIFICATION}", f"Change of the answer of {network.name}, times {AMPLIFICATION}"),
-        _figure(images.overlay(still, result.still, colours), "answer", f"Answer of {network.name}"),
-        _figure(
-            images.overlay(still, result.moved_back, colours),
-            "moved answer, put back",
-            f"Answer of {network.name} to the picture moved {moved_words(shift)}, moved back",
-        ),
+    agrees = "" if result.agreement is None else f" <b>{percent(result.agreement)}</b> agree"
+    changed = f"Change of the answer of {name}, times {gain:g}"
+    body = (
+        f'<p class="psnr" title="shift PSNR"><b>{large}</b></p>'
+        f'{"" if result.without is None else _without(result.without)}'
+        f'<p class="agreement"><span class="word">{says}</span>{agrees}</p>'
+        f'{figure(png(heat(result, gain)), f"what changed, x {gain:g}", changed)}{_pair(result, view)}'
     )
+    return column(result.network, kind, f'data-psnr="{result.psnr:.4f}"', body)
+
+
+def column(network: Network, kind: str, data: str, body: str) -> str:
+    """A variant's card, in the colour of what is said of it."""
+    name = escape(network.name)
     return (
-        f'<article class="variant {kind}" aria-label="{name}" data-variant="{name}" data-psnr="{result.psnr:.4f}">'
-        f"<h2>{name.replace('@', '<wbr>@')}</h2><p class='about'>{escape(about(network))}</p>"
-        f'<p class="psnr" title="shift PSNR"><b>{figure}</b></p>{without}'
-        f'<p class="agreement"><span class="word">{says}</span> <b>{_percent(result.agreement)}</b> agree</p>'
-        + "".join(pictures)
-        + "</article>"
+        f'<article class="variant {kind}" aria-label="{name}" data-variant="{name}" {data}>'
+        f"<h2>{name.replace('@', '<wbr>@').replace('+', '<wbr>+')}</h2><p class='about'>{escape(about(network))}</p>{body}</article>"
+    )
+
+
+def _pair(result: Result, view: View) -> str:
+    """Both answers one over the other, with a handle between them that mouse, finger and keys can move."""
+    name, still = escape(result.network.name), view.frames[0]
+    moved = f"Answer of {name} to the picture moved {moved_words(view.move)}, moved back"
+    return (
+        '<figure><div class="marked pair">'
+        f'<img src="{png(answer(result, result.still, still))}" alt="Answer of {name}">'
+        f'<img class="over" src="{png(answer(result, result.moved_back, still))}" alt="{moved}"><i class="bar"></i>'
+        '<input type="range" min="0" max="100" value="50" '
+        f'aria-label="{name}: from the answer (left) to the moved answer, put back (right)"'
+        ' oninput="unetlift.compare(this)" onfocus="unetlift.follow(this)"></div>'
+        '<figcaption class="ends"><span>answer</span><span>moved answer, put back</span></figcaption></figure>'
     )
 
 
@@ -148,7 +168,7 @@ def _without(psnr: float) -> str:
     return f'<p class="without {kind}">without anchoring <b>{kind if kind == "exact" else f"{psnr:.1f} dB"}</b></p>'
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """Rounded down, so that 100 % means every pixel."""
     return f"{np.floor(share * 1e4) / 100:.2f} %" if share < 1 else "100 %"
 
@@ -160,9 +180,25 @@ def about(network: Network) -> str:
     return f"{what}; {padding}" if what else padding
 
 
-def mode_words(mode: str, networks: Sequence[Network], anchor: bool = False) -> str:
-    """What the mode does, and whom it favours; and what anchoring does."""
-    return _mode_words(mode, networks, anchor) + (_anchor_words(mode, networks) if anchor else "")
+def mode_words(view: View) -> str:
+    """What the mode does, and whom it favours; what anchoring does; and what parts of a pixel do."""
+    scene = view.scene
+    said = [_roll_words(scene.networks, scene.anchored) if scene.mode == "roll" else _CROP]
+    if scene.anchored:
+        said.append(_anchor_words(scene.mode, scene.networks))
+    if not is_whole(view.move):
+        said.append(_PARTS)
+    return "".join(f"<p>{sentence}</p>" for sentence in said)
+
+
+_CROP = (
+    "<b>crop</b> is what a camera does: a window moves over a larger scene, new content comes in at the border. "
+    f"Compared is what both windows show, less {MARGIN} pixels at the frame (grey), where a network sees its own padding."
+)
+_PARTS = (
+    "<b>parts of a pixel</b>: the picture is resampled, and the answer is resampled back, which sharp edges do not survive unharmed: "
+    "compare these figures with each other, not with those of whole pixels."
+)
 
 
 def _anchor_words(mode: str, networks: Sequence[Network]) -> str:
@@ -173,68 +209,16 @@ def _anchor_words(mode: str, networks: Sequence[Network]) -> str:
         else "Adaptive phases give way to it." if adaptive else ""
     )
     return (
-        "<p><b>anchoring</b>: the network is untouched; only where its sampling grid lies is decided by a salient point of the "
-        f"picture instead of the frame's corner. {then}</p>"
+        "<b>anchoring</b>: the network is untouched; only where its sampling grid lies is decided by a salient point of the "
+        f"picture instead of the frame's corner. {then}"
     )
 
 
-def _mode_words(mode: str, networks: Sequence[Network], anchor: bool) -> str:
-    if mode == "crop":
-        return (
-            "<p><b>crop</b> is what a camera does: a window moves over a larger scene, new content comes in at the border. "
-            "Compared is what both windows show, less 16 pixels at the frame (grey), where a network sees its own padding.</p>"
-        )
+def _roll_words(networks: Sequence[Network], anchored: bool) -> str:
     circular = [escape(n.name) for n in networks if n.config.padding_mode == "circular"]
     fair = f"Circular padding, which fits that, have: <b>{', '.join(circular)}</b>." if circular else "None of these pads circularly."
     return (
-        f"<p><b>roll</b> wraps the picture around: what leaves on one side comes back on the other. {fair} "
-        f"{'Without anchoring, networks' if anchor else 'Networks'} with zero padding are judged mostly by the seam "
-        "that this makes at the border; judge those by crop.</p>"
+        f"<b>roll</b> wraps the picture around: what leaves on one side comes back on the other. {fair} "
+        f"{'Without anchoring, networks' if anchored else 'Networks'} with zero padding are judged mostly by the seam "
+        "that this makes at the border; judge those by crop."
     )
-
-
-def plot(curves: Curves, names: Sequence[str], mode: str, without: Curves = NOTHING) -> str:
-    """Shift PSNR against distance as one picture; `names` fixes colours while lines are still being computed.
-
-    With anchoring, `without` has the curves without it, drawn thin and dashed.
-    """
-    figure = Figure(figsize=(11, 3.6), layout="constrained", dpi=160)
-    axes = figure.add_subplot()
-    values = [value for curve in (*curves.values(), *without.values()) for value in curve.values()]
-    below = [value for value in values if value < CEILING]
-    top = max(below, default=60) + 6  # a line at 160 dB would press all others flat: exact is drawn above them
-    for name, colour, marker in zip(names, cycle(COLOURS), cycle(MARKERS), strict=False):
-        curve = curves.get(name, {})
-        label = name if curve else f"{name} …"
-        axes.plot(list(curve), [min(v, top) for v in curve.values()], color=colour, marker=marker, linewidth=2, label=label)
-        other = without.get(name, {})
-        axes.plot(list(other), [min(v, top) for v in other.values()], color=colour, linewidth=1, linestyle="--")
-    if without:
-        axes.plot([], [], color="#555555", linewidth=1, linestyle="--", label="without anchoring")
-    axes.set(xlabel="shift in pixels, down and right", ylabel="shift PSNR in dB", xticks=list(DISTANCES), xlim=(0.7, DISTANCES[-1] + 0.5))
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    if any(value >= CEILING for value in values):
-        _mark_exact(axes, top)
-    figure.legend(loc="outside right upper", frameon=False)
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png")
-    told = "; ".join(f"{name}: {words(curve)}" for name, curve in curves.items())
-    told += "".join(f"; {name} without anchoring: {words(curve)}" for name, curve in without.items())
-    return f'<img class="plot" src="{_uri(buffer)}" alt="{escape(f"Shift PSNR against shift, mode {mode}. {told}")}">'
-
-
-def _mark_exact(axes: Axes, top: float) -> None:
-    """Ends the scale below the exact lines, which lie off it, and names them."""
-    low, high = axes.get_ylim()
-    axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= top - 4])
-    axes.set_ylim(low, max(high, top + 1.5))
-    axes.spines["left"].set_bounds(low, top - 3)
-    place = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points", "ha": "right", "va": "center"}
-    axes.annotate("exact", (0, top), (-6, 0), color=EXACT, weight="bold", **place)
-
-
-def words(curve: Mapping[int, float]) -> str:
-    """A curve for those who cannot see it."""
-    low = min(curve.values())
-    return "exact at every distance" if low >= CEILING else f"at least {low:.1f} dB"
