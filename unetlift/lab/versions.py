@@ -14,6 +14,6 @@ def about(command: str, seed: int) -> About:
     import torch
 
     packages = {name: version(name) for name in ("torch", "numpy", "scipy")}
-    machine = {"unetlift": __version__, "Python": platform.python_version(), "system": platform.platform(), "processors": str(os.cpu_count())}
-    versions = machine | packages | {"threads": str(torch.get_num_threads())}
+    machine = {"Python": platform.python_version(), "system": platform.platform(), "processors": str(os.cpu_count())}
+    versions = {"unetlift": __version__} | machine | packages | {"threads": str(torch.get_num_threads())}
     return About(command, seed, versions, datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"))
