@@ -3,6 +3,7 @@
     python benchmarks/stability.py grid                     # every shift of up to 8 pixels; about 15 minutes on two cores
     python benchmarks/stability.py video --clips FOLDER     # flicker along real clips
     python benchmarks/stability.py foreign --model FILE     # an ONNX file beside the shipped ones
+    python benchmarks/stability.py layers                   # how far apart the features of each layer are
     python benchmarks/stability.py memory                   # 100 and 1000 pictures
     python benchmarks/stability.py tables                   # benchmarks/stability.md of it all, and docs/heatmaps.png
 
@@ -28,7 +29,7 @@ from predict import run  # noqa: E402
 RESULTS, TABLES, PICTURE = ROOT / "benchmarks" / "stability.json", ROOT / "benchmarks" / "stability.md", ROOT / "docs" / "heatmaps.png"
 NAMES = ("max+nearest", "max+unpool", "blur-3+bilinear", "lift+lift", "lift+lift@adaptive")
 DATA = ROOT / "data" / "dsb2018" / "test" / "images"
-PICTURES, MAX_SHIFT, COUNTS = 3, 8, (100, 1000)
+PICTURES, MAX_SHIFT, COUNTS, LAYER_PICTURES = 3, 8, (100, 1000), 12
 
 GRID = f"""Mean shift PSNR in dB over {PICTURES} test pictures of nuclei (224 x 224) at each of the {(2 * MAX_SHIFT + 1) ** 2 - 1} shifts
 of up to {MAX_SHIFT} pixels: the least, the mean and the largest of a heat map. The networks' stride is 16."""
@@ -36,6 +37,9 @@ VIDEO = """PSNR between each frame's answer and the one before, moved along the 
 which noise, depth and moving things have cost already. The networks know nuclei: what they say of streets and trees means
 nothing, but it should still hold."""
 FOREIGN = "An ONNX file of a U-Net of segmentation-models-pytorch, trained on the same nuclei, beside ours under crop."
+LAYERS = f"""Mean cosine distance x 1000 between the features of a moved picture, moved back, and those of the picture where it
+was: {LAYER_PICTURES} test pictures (every seventh, at most 272 x 272), crop, 1 to {MAX_SHIFT} pixels along rows, columns and
+the diagonal, 32 pixels of margin."""
 MEMORY = "`unetlift stability --mode crop --max-shift 2` with `max+nearest` over pictures of 112 x 112 pixels."
 
 
@@ -99,6 +103,29 @@ def foreign(arguments: argparse.Namespace) -> dict[str, Any]:
     return found | {"subjects": [_slim(subject) for subject in found["subjects"]]}
 
 
+def layers(_: argparse.Namespace) -> dict[str, Any]:
+    """Mean cosine distance of each layer, of maps brought to the picture's size by the nearest sample, and of interpolated ones."""
+    from torch.nn import functional as F
+
+    from unetlift import images
+    from unetlift.predict import load_predictor
+    from unetlift.stability import distances
+
+    paths = images.picture_files(DATA)[::7][:LAYER_PICTURES]
+    rows: dict[str, dict[str, float]] = {}
+    for name in NAMES:
+        network = load_predictor(ROOT / "checkpoints" / name, precision="float32")
+        pictures = [network.prepare(images.read_picture(path))[..., :272, :272] for path in paths]
+        smooth = lambda x, m=network.model: {  # noqa: E731
+            key: F.interpolate(layer.map, x.shape[2:], mode="bilinear") for key, layer in m.features(x).items()
+        }
+        for words, features in ((name, network.model.features), (f"{name}, interpolated", smooth)):
+            found = distances(features, pictures, "crop", MAX_SHIFT, multiple=16, margin=32)
+            rows[words] = {layer: found.mean(layer) for layer in found.layers}
+            print(words, rows[words], flush=True)
+    return {"versions": versions(), "rows": rows}
+
+
 def memory(_: argparse.Namespace) -> dict[str, Any]:
     """Seconds and peak over folders of 100 and of 1000 pictures."""
     from unetlift import images
@@ -133,7 +160,8 @@ def tables(_: argparse.Namespace) -> None:
     """The Markdown of all that is in the JSON, and the picture of the heat maps."""
     found = json.loads(RESULTS.read_text())
     lines = ["# The stability lab's figures", "", *__doc__.splitlines(), ""]
-    for name, draw in (("grid", _grid_lines), ("video", _video_lines), ("foreign", _foreign_lines), ("memory", _memory_lines)):
+    drawn = {"grid": _grid_lines, "video": _video_lines, "foreign": _foreign_lines, "layers": _layers_lines, "memory": _memory_lines}
+    for name, draw in drawn.items():
         if name in found:
             lines += [*draw(found[name]), f"`{found[name]['command']}`" if "command" in found[name] else "", ""]
             lines += [", ".join(f"{key} {value}" for key, value in found[name]["versions"].items()) + ".", ""]
@@ -177,6 +205,14 @@ def _foreign_lines(part: dict[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
+def _layers_lines(part: dict[str, Any]) -> list[str]:
+    names = list(part["rows"])
+    lines = ["## Inside the networks", "", *LAYERS.splitlines(), "", f"| layer | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    for layer in part["rows"][names[0]]:
+        lines.append("| " + " | ".join([layer, *(f"{1000 * part['rows'][name][layer]:.2f}" for name in names)]) + " |")
+    return [*lines, ""]
+
+
 def _memory_lines(part: dict[str, Any]) -> list[str]:
     lines = ["## Folders of any size", "", MEMORY, "", "| pictures | seconds | peak MiB |", "|---:|---:|---:|"]
     return [*lines, *(f"| {r['pictures']} | {r['seconds']:.0f} | {r['peak'] / 2**20:.0f} |" for r in part["rows"]), ""]
@@ -204,7 +240,7 @@ def _draw(part: dict[str, Any]) -> None:
     figure.savefig(PICTURE, dpi=110)
 
 
-PARTS = {"grid": grid, "video": video, "foreign": foreign, "memory": memory}
+PARTS = {"grid": grid, "video": video, "foreign": foreign, "layers": layers, "memory": memory}
 
 
 def main() -> None:

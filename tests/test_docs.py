@@ -10,6 +10,8 @@ import pytest
 import timm
 import torch
 from conftest import ROOT, write_split
+from demo_serving import served
+from packaging.requirements import Requirement
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -28,7 +30,35 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
         return
     scope: dict = {}
     for block in _blocks(page, "python"):
-        exec(block, scope)
+        if "gradio_client" not in block:
+            exec(block, scope)
+
+
+def test_what_programs_ask_the_app_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    blocks = [block for page in PAGES for block in _blocks(page, "python") if "gradio_client" in block]
+    assert len(blocks) == 2
+    monkeypatch.chdir(tmp_path)
+    write_split(tmp_path / "cells", 1, 0, (128, 144))
+    next((tmp_path / "cells" / "images").iterdir()).rename("cell.png")
+    with served(ROOT / "checkpoints", tmp_path) as server:
+        for block in blocks:
+            assert "http://127.0.0.1:7860" in block
+            exec(block.replace("http://127.0.0.1:7860", server.address), {})
+    shown = capsys.readouterr().out
+    assert "max+nearest" in shown and "lift+lift@adaptive" in shown
+
+
+def test_a_space_installs_what_the_app_needs() -> None:
+    import yaml
+
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no tomllib")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["onnx"]]
+    assert [line for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")] == wanted
+    front = yaml.safe_load((ROOT / "README.md").read_text().split("---")[1])
+    assert front["sdk"] == "gradio" and (ROOT / front["app_file"]).is_file() and front["license"] == project["license"].lower()
+    gradio = next(line for line in wanted if line.startswith("gradio"))
+    assert Requirement(gradio).specifier.contains(front["sdk_version"])
 
 
 def test_console_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
