@@ -8,6 +8,8 @@ from unetlift.checkpoint import CONFIG, WEIGHTS, NetworkKind
 from unetlift.errors import UsageError
 from unetlift.predict import Predictor, load_predictor
 
+SAID = 4
+"""Classes that name a task."""
 ORDER = ("max+nearest", "max+unpool", "blur-3+bilinear", "lift+lift", "lift+lift@adaptive")
 
 
@@ -24,7 +26,8 @@ class Network:
         """What it does, for people: networks of one task can stand side by side."""
         info = self.predictor.info
         if info.task == "segment":
-            return f"segment: {', '.join(info.class_names[1:] or info.class_names)}"
+            names = info.class_names[1:] or info.class_names
+            return "segment: " + ", ".join(names[:SAID]) + (f" and {more} more" if (more := len(names) - SAID) > 0 else "")
         return f"restore: {', '.join(info.degrade.names)}" if info.task == "restore" else "translate into another picture"
 
     @property
