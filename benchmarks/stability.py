@@ -74,7 +74,7 @@ def grid(_: argparse.Namespace) -> dict[str, Any]:
 def _slim(subject: dict[str, Any]) -> dict[str, Any]:
     """Without every single comparison."""
     kept = ("mode", "max_shift", "range", "margin", "mean", "worst", "interval", "agreement", "means", "grid")
-    reports = {mode: {name: report[name] for name in kept} for mode, report in subject["reports"].items()}
+    reports = {mode: {name: report[name] for name in kept if name in report} for mode, report in subject["reports"].items()}
     return {name: subject[name] for name in ("name", "anchor", "fingerprint", "seconds")} | {"reports": reports}
 
 

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from PIL import Image
 from unetlift import UNet, cli, images, lab
 from unetlift.commands import StabilityConfig
 from unetlift.errors import DataSetError, UsageError
+from unetlift.lab.journal import Entry, Journal
+from unetlift.stability import Record
 
 COUNT = 4
 
@@ -229,6 +233,9 @@ def test_an_anchor_needs_a_stride(users_code: Path, cells: Path, tmp_path: Path)
         ({"model": ()}, "--model is missing"),
         ({"mode": "video", "spin": (2,)}, "Under --mode video there is no --spin"),
         ({"range": 0.0}, "range is 0.0"),
+        ({"range": float("nan")}, "range is nan"),
+        ({"fail_under": float("nan")}, "fail_under is nan, which nothing is below"),
+        ({"seed": 2**63}, "seed is 9223372036854775808"),
         ({"input": "nowhere"}, "nowhere does not exist"),
         ({"mode": "video", "input": "nowhere"}, "nowhere does not exist"),
         ({"truth": "nowhere"}, "nowhere is no folder"),
@@ -239,3 +246,64 @@ def test_wrong_settings_are_one_sentence(keys: dict, sentence: str, network: Pat
     with pytest.raises(UsageError, match=sentence):
         lab.run(StabilityConfig(**(usual | {"margin": 4} | keys)), QUIET)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_function_whose_weights_lie_elsewhere_is_measured_again(cells: Path, tmp_path: Path) -> None:
+    (tmp_path / "weights.txt").write_text("0.5")
+    code = f"from pathlib import Path\nshare = float(Path({str(tmp_path / 'weights.txt')!r}).read_text())\nask = lambda x: x * share\n"
+    (tmp_path / "mine.py").write_text(code)
+    prints = []
+    for weight in ("0.5", "0.5", "0.25"):
+        (tmp_path / "weights.txt").write_text(weight)
+        (one,) = lab.run(config(f"{tmp_path / 'mine.py'}:ask", cells, tmp_path / "out", cases=0), QUIET).measured
+        prints.append((one.fingerprint, one.reports["crop"].means["total_variation"]))
+    assert prints[0] == prints[1] and prints[2][0] != prints[0][0]
+    assert prints[2][1] == pytest.approx(prints[0][1] / 2, rel=1e-5)
+
+
+def test_an_earlier_report_is_no_picture(network: Path, cells: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        (one,) = lab.run(config(network, cells, cells / "images" / "out", cases=0), QUIET).measured
+        assert len(one.reports["crop"].names) == COUNT
+
+
+def test_frames_suit_every_stride(users_code: Path, network: Path, cells: Path, tmp_path: Path) -> None:
+    source = f"{users_code}:sixths"
+    users_code.write_text(users_code.read_text() + "def sixths(x):\n    assert not x.shape[2] % 6 and not x.shape[3] % 6\n    return x\n")
+    path = tmp_path / "deep"
+    torch.manual_seed(0)
+    UNet(depth=3, width=2, down="max", up="nearest", classes=2).save_pretrained(path)
+    told = replace(config(source, cells, tmp_path / "out", max_shift=1, stride=6), model=(source, str(path)))
+    sixths, _ = lab.run(told, QUIET).measured
+    assert sixths.reports["crop"].worst == 160
+
+
+def test_the_square_of_subpixel_is_of_eighths(network: Path, cells: Path, tmp_path: Path) -> None:
+    told = config(network, cells, tmp_path / "out", mode="subpixel", shifts="square", margin=0, pictures=1, cases=0)
+    report = lab.run(told, QUIET).measured[0].reports["subpixel"]
+    grid = report.grid()
+    assert grid.full and grid.dys == grid.dxs == tuple(k / 8 for k in range(-7, 8))
+    assert report.resampling == "lanczos" and report.margin == 4
+
+
+def test_names_that_are_not_unicode_are_written_all_the_same(network: Path, cells: Path, tmp_path: Path) -> None:
+    for number, path in enumerate(sorted((cells / "images").iterdir())):
+        os.rename(path, os.fsencode(cells / "images") + b"/caf\xe9 %d <b>.png" % number)
+    lab.run(config(network, cells, tmp_path / "out"), QUIET)
+    assert "caf\\udce9 0 <b>.png" in {line[4] for line in comparisons(tmp_path / "out")}
+    assert "caf\\udce9" in (tmp_path / "out" / "stability.html").read_text(encoding="utf-8")
+
+
+def test_two_measurements_into_one_folder_keep_each_others_lines(tmp_path: Path) -> None:
+    record = Record(0, 1, 2, {f"figure {number}": number / 7 for number in range(2000)})
+    both = [Journal(tmp_path, {"mode": "crop"}) for _ in range(2)]
+    writers = [
+        Thread(target=lambda journal=journal, name=name: [journal.append(Entry(f"{name}{k}", "labels", 0.1, (record,))) for k in range(20)])
+        for name, journal in zip("ab", both, strict=True)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    again = Journal(tmp_path, {"mode": "crop"})
+    assert set(again.entries) == {f"{name}{k}" for name in "ab" for k in range(20)}

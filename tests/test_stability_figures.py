@@ -375,3 +375,77 @@ def test_only_what_was_measured_alike_is_compared() -> None:
         stability.paired(_report([[1]], names=("a",)), _report([[1]], names=("b",)))
     with pytest.raises(UsageError, match="have 1 and 2 pictures"):
         stability.paired(_report([[1]]), _report([[1], [2]]))
+
+
+def test_likeness_is_told_where_almost_nothing_varies() -> None:
+    still = torch.full((1, 1, 32, 32), 0.999)
+    moved = still + 1e-3 * _rand(1, 1, 32, 32)
+    wanted, everywhere = structural_similarity(
+        *(of[0, 0].double().numpy() for of in (still, moved)), data_range=1, gaussian_weights=True, use_sample_covariance=False, full=True
+    )
+    found = stability.figures_of(Comparison(still, moved, torch.ones(32, 32, dtype=torch.bool)), "pictures", ("ssim",))
+    assert found["ssim"] == pytest.approx(everywhere[5:-5, 5:-5].mean(), abs=1e-12) and 0 < wanted < 1
+
+
+@pytest.mark.parametrize("resampling", ["lanczos", "bicubic", "fourier"])
+def test_what_resampling_makes_up_along_the_frame_is_left_out(resampling: str) -> None:
+    x = _rand(1, 1, 40, 40)
+    moves = [Fraction(0.5, -0.25)]
+    reports = [stability(lambda x: x, [x], max_shift=8, shifts=moves, margin=margin, resampling=resampling) for margin in (0, 4)]
+    assert [report.margin for report in reports] == [4, 4] and reports[0].mean == reports[1].mean
+
+
+def test_labels_may_be_any_numbers() -> None:
+    def far(x: torch.Tensor) -> torch.Tensor:
+        return (x[:, 0] > 0.5).long() * 2_000_000_000 - 1
+
+    report = stability(far, [_rand(1, 1, 32, 32)], max_shift=1, margin=0)
+    assert report.mean == 160 and {"iou/-1", "iou/1999999999"} < set(report.means)
+    with pytest.raises(UsageError, match=r"The labels have \d+ different values; classes are up to 1024"):
+        stability(lambda x: (x[:, 0] * 1e6).long(), [_rand(1, 1, 40, 40)], max_shift=1, margin=0)
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (lambda x: None, "answered with NoneType; it is a tensor or an array"),
+        (lambda x: x + 1j, "answered with torch.complex64"),
+        (lambda x: x[0, 0] > 0.5, r"answered one picture with \(30, 30\)"),
+        (lambda x: x.mean(), r"answered one picture with \(\)"),
+        (lambda x: x[..., ::2, ::2], "answered a frame of 30 x 30 with 15 x 15"),
+        (lambda x: x * math.nan, "values that are not finite numbers"),
+    ],
+)
+def test_what_is_no_answer_is_one_sentence(function: object, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        stability(function, [_rand(1, 3, 32, 32)], max_shift=1, margin=0)
+
+
+def test_a_function_may_answer_with_arrays_and_change_what_it_is_given() -> None:
+    x = _rand(1, 3, 32, 32)
+    before = x.clone()
+    report = stability(lambda x: x.mul_(0.5).numpy(), [x], mode="roll", max_shift=2)
+    assert torch.equal(x, before)
+    same = stability(lambda x: x, [x], mode="roll", max_shift=2)
+    assert report.means["total_variation"] == pytest.approx(0.5 * same.means["total_variation"])
+
+
+@pytest.mark.parametrize("image", [torch.rand(3, 32, 32), torch.rand(2, 3, 32, 32), np.zeros((8, 8, 0)), [[1, 2]]])
+def test_images_of_another_shape_are_one_sentence(image: object) -> None:
+    with pytest.raises(UsageError, match="An image is"):
+        stability(lambda x: x, [image], max_shift=1, margin=0)
+
+
+def test_arrays_of_any_byte_order_go_in() -> None:
+    image = np.random.default_rng(0).random((24, 24, 3)).astype(">f4")
+    assert stability(lambda x: x, [image], max_shift=1, margin=0).mean == 160
+
+
+def test_truths_have_their_pictures_size_and_range() -> None:
+    image = np.random.default_rng(0).integers(0, 2**16, (24, 24, 3), dtype=np.uint16)
+    report = stability(lambda x: x / 65535, [image], max_shift=1, margin=0, truths=[image])
+    assert report.means["score"] > 120  # exact but for rounding
+    with pytest.raises(UsageError, match="A truth has 20 x 24 pixels, but its picture 24 x 24"):
+        stability(lambda x: x / 65535, [image], max_shift=1, margin=0, truths=[image[:20]])
+    labels = stability(lambda x: x[..., 0] > 9, [image], max_shift=1, margin=0, truths=[image[..., 0] > 9])
+    assert labels.means["score"] == 1

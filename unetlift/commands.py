@@ -1,6 +1,7 @@
 """The frozen dataclasses that are the flags of the commands, one a command."""
 
 from dataclasses import dataclass
+from math import inf, isnan
 from typing import Literal
 
 from unetlift.config import PoolsConfig, at_least
@@ -123,8 +124,12 @@ class StabilityConfig:
         at_least(0, self, "channels", "margin", "pictures", "size", "cases", "seed")
         if not self.model:
             raise UsageError("--model is missing; give a model folder, an ONNX file or module:function.")
-        if self.range <= 0:
+        if not 0 < self.range < inf:
             raise UsageError(f"range is {self.range}; it is a number above 0.")
+        if self.seed >= 2**63:
+            raise UsageError(f"seed is {self.seed}; it is a number below 2 to the power of 63.")
+        if self.fail_under is not None and isnan(self.fail_under):
+            raise UsageError("fail_under is nan, which nothing is below; it is a number of dB.")
         if min(self.spin, default=2) < 2:
             raise UsageError(f"spin is {min(self.spin)}; it is 2 or more: without the flag nothing is spun.")
         if self.mode == "video" and (self.spin or self.layers or self.truth):

@@ -5,17 +5,21 @@ import importlib
 import importlib.util
 import sys
 from functools import reduce
+from math import ceil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from unetlift.errors import UsageError
 from unetlift.foreign.opened import USUAL_CHANNELS, Function, Opened, Prepare, Reading, reason
 from unetlift.foreign.torchfiles import asked
 from unetlift.runtime import choose_device
+
+TRIED = 64
+"""Pixels, at least, along the sides of the noise that a function is tried on."""
 
 
 def names_callable(source: str) -> bool:
@@ -47,7 +51,8 @@ def open_callable(source: str, device: str, reading: Reading) -> Opened:
     prepare = Prepare(channels, reading.mean, reading.std)
     function = Function(source, run, reading.answers)
     said = f"{Path(module).name if module.endswith('.py') else module}:{name}"
-    return Opened(said, source, _fingerprint(found, name, network), function, prepare, reading.answers, reading.stride, module=network)
+    mark = _fingerprint(found, name, network, _tried(function, channels, reading.stride))
+    return Opened(said, source, mark, function, prepare, reading.answers, reading.stride, module=network)
 
 
 def _imported(source: str, module: str) -> ModuleType:
@@ -76,12 +81,22 @@ def _executed(path: Path) -> ModuleType:
     return module
 
 
-def _fingerprint(module: ModuleType, name: str, network: nn.Module | None) -> str:
-    """SHA-256 of the source file, the name in it, and a network's tensors."""
+def _tried(function: Function, channels: int, stride: int) -> Tensor:
+    """The answer to noise; nothing where it takes none of this size."""
+    side = stride * ceil(TRIED / stride)
+    try:
+        return function(torch.rand(1, channels, side, side, generator=torch.Generator().manual_seed(0)))
+    except UsageError:
+        return torch.zeros(0)
+
+
+def _fingerprint(module: ModuleType, name: str, network: nn.Module | None, answer: Tensor) -> str:
+    """SHA-256 of the source file, the name in it, a network's tensors, and an answer: what else it depends on lies anywhere."""
     file = getattr(module, "__file__", None)
     digest = hashlib.sha256(Path(file).read_bytes() if file else module.__name__.encode())
     digest.update(name.encode())
     for key, tensor in network.state_dict().items() if network is not None else ():
         digest.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    digest.update(answer.contiguous().numpy().tobytes())
     return digest.hexdigest()

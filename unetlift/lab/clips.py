@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import lcm
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from unetlift.commands import StabilityConfig
 from unetlift.errors import UsageError
 from unetlift.inputs import to_tensor
 from unetlift.lab.asked import Asked, frame_size
+from unetlift.lab.pictures import without_report
 from unetlift.predict.steady import Timed
 from unetlift.report import Case, draw_case
 from unetlift.report import Subject as Measured
@@ -51,17 +53,18 @@ class Clip:
                 yield page.read()
 
 
-def find(source: Path) -> list[Clip]:
+def find(config: StabilityConfig) -> list[Clip]:
     """A clip; or each of a folder of clips; or the one that a folder's pictures make, in the order of their names.
 
     Raises:
         UsageError: there is none.
     """
+    source = Path(config.input)
     if source.is_file():
         return [Clip(source.name, (source,))]
     if not source.is_dir():
         raise UsageError(f"{source} does not exist; --input wants a clip, a folder of clips, or the folder of a clip's frames.")
-    found = images.input_files(source)
+    found = without_report(images.input_files(source), config)
     videos = [path for path in found if path.suffix.lower() in images.VIDEO_SUFFIXES]
     if videos:
         return [Clip(path.relative_to(source).as_posix(), (path,)) for path in videos]
@@ -78,8 +81,8 @@ def measure_clips(config: StabilityConfig, asked: Sequence[Asked], show: "Show")
         PictureError: a frame cannot be read.
         UsageError: no two frames of a clip show one scene, or they are too small.
     """
-    clips = find(Path(config.input))
-    multiple, size = max(one.model.multiple for one in asked), frame_size(asked, config)
+    clips = find(config)
+    multiple, size = lcm(*(one.model.multiple for one in asked)), frame_size(asked, config)
     measured, cases = [], []
     for one in asked:
         reports, seconds = {}, []

@@ -84,16 +84,18 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         records = [[r.image, r.dy, r.dx, dict(r.figures)] for r in entry.records]
         line = json.dumps({"picture": entry.picture, "kind": entry.kind, "seconds": entry.seconds, "records": records}, allow_nan=False)
-        with self.path.open("ab+") as file:
-            torn = file.tell() and not _ends_line(self.path)
-            file.write((b"\n" if torn else b"") + line.encode() + b"\n")
+        torn = self.path.exists() and not _ends_line(self.path)
+        whole = (b"\n" if torn else b"") + line.encode() + b"\n"
+        with self.path.open("ab", buffering=len(whole) + 1) as file:  # otherwise long lines go in parts, between those of another run
+            file.write(whole)
         self._keep(line.encode())
 
 
 def _ends_line(path: Path) -> bool:
     with path.open("rb") as file:
-        file.seek(-1, 2)
-        return file.read(1) == b"\n"
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 1))
+        return file.read(1) in (b"\n", b"")
 
 
 def hash_of(paths: Sequence[Path]) -> str:

@@ -13,6 +13,7 @@ from unetlift.commands import StabilityConfig
 from unetlift.errors import DataSetError, PictureError, UsageError
 from unetlift.inputs import to_tensor
 from unetlift.lab.journal import hash_of
+from unetlift.report import PLOT
 from unetlift.stability import Conditions, Kind
 
 
@@ -61,13 +62,19 @@ def find(config: StabilityConfig) -> list[Subject]:
     source = Path(config.input)
     if not source.exists():
         raise UsageError(f"{source} does not exist; --input wants a folder of pictures, or one picture.")
-    found = [source] if source.is_file() else images.picture_files(source)
+    found = [source] if source.is_file() else without_report(images.picture_files(source), config)
     if not found:
         raise UsageError(f"{source} has no pictures; it wants {', '.join(images.SUFFIXES)} files.")
     folder = source.parent if source.is_file() else source
     count = min(config.pictures or len(found), len(found))
     truths = _truths(config.truth)
     return [_subject(path, path.relative_to(folder), truths) for path in (found[k * len(found) // count] for k in range(count))]
+
+
+def without_report(files: Sequence[Path], config: StabilityConfig) -> list[Path]:
+    """The files but for the picture that an earlier report has left among them."""
+    ours = (Path(config.out) / PLOT).resolve()
+    return [path for path in files if path.resolve() != ours]
 
 
 def _truths(folder: str | None) -> dict[str, Path] | None:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import lcm
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from unetlift.lab.versions import about
 from unetlift.predict.steady import Timed
 from unetlift.report import Case, draw_case, write
 from unetlift.report import Subject as Measured
-from unetlift.shifts import scattered, square
+from unetlift.shifts import Fraction, Shift, scattered, square
 from unetlift.stability import Conditions, Kind, StabilityReport, compared, find_kind
 from unetlift.types import Map
 
@@ -99,11 +100,18 @@ def _pictures(config: StabilityConfig, asked: list[Asked], show: Show) -> tuple[
 
 def conditions_of(config: StabilityConfig, mode: str, asked: Sequence[Asked]) -> Conditions:
     """The conditions of a mode, alike for all models: frames suit every stride."""
-    shifts = {"star": lambda: None, "square": lambda: square(config.max_shift)}
-    shifts["random"] = lambda: scattered(config.max_shift, config.count, config.seed)
-    multiple = max(one.model.multiple for one in asked)
+    multiple = lcm(*(one.model.multiple for one in asked))
     size = frame_size(asked, config)
-    return Conditions(mode, config.max_shift, shifts[config.shifts](), multiple, config.margin, config.range, size, config.resampling)
+    return Conditions(mode, config.max_shift, _shifts(config, mode), multiple, config.margin, config.range, size, config.resampling)
+
+
+def _shifts(config: StabilityConfig, mode: str) -> Sequence[Shift | Fraction] | None:
+    """Those asked for; None is the mode's own star."""
+    if config.shifts == "star":
+        return None
+    reach = 7 if mode == "subpixel" else config.max_shift  # eighths
+    chosen = square(reach) if config.shifts == "square" else scattered(reach, config.count, config.seed)
+    return [Fraction(dy / 8, dx / 8) for dy, dx in chosen] if mode == "subpixel" else chosen
 
 
 @dataclass(frozen=True)

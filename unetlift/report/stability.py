@@ -12,11 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from unetlift.checkpoint import write_together
-from unetlift.report.stability_files import as_json, write_csv
+from unetlift.report.stability_files import FOREIGN, as_json, write_csv
 from unetlift.report.stability_page import html
 from unetlift.report.subject import LOW, About, Case, Subject, conditions, decibels, titles
 
-__all__ = ["About", "Case", "Subject", "as_json", "conditions", "decibels", "markdown", "plot", "tables", "write"]
+__all__ = ["PLOT", "About", "Case", "Subject", "as_json", "conditions", "decibels", "markdown", "plot", "tables", "write"]
+
+PLOT = "stability.png"
 
 LEGEND = 48
 HEADS = ("variant", "padding", "anchor", "mean dB", "interval", "5th", "worst dB", "label agreement")
@@ -114,8 +116,8 @@ def write(subjects: list[Subject], out: Path, cases: Sequence[Case] = (), about:
         {
             out / "stability.json": lambda part: part.write_text(as_json(subjects, about), encoding="utf-8"),
             out / "stability.csv": partial(write_csv, subjects=subjects, about=about),
-            out / "stability.md": lambda part: part.write_text(markdown(subjects), encoding="utf-8"),
-            out / "stability.png": lambda part: plot(subjects).savefig(part, format="png", dpi=120),
-            out / "stability.html": lambda part: part.write_text(html(subjects, cases, about), encoding="utf-8"),
+            out / "stability.md": lambda part: part.write_text(markdown(subjects), encoding="utf-8", errors=FOREIGN),
+            out / PLOT: lambda part: plot(subjects).savefig(part, format="png", dpi=120),
+            out / "stability.html": lambda part: part.write_text(html(subjects, cases, about), encoding="utf-8", errors=FOREIGN),
         }
     )

@@ -11,6 +11,9 @@ from typing import Any
 from unetlift.report.subject import LOW, About, Subject, beside, picture_name, square
 from unetlift.stability import CEILING
 
+FOREIGN = "backslashreplace"
+"""What is done with names of files that are not Unicode."""
+
 COLUMNS = ("subject", "source", "way", "mode", "picture", "dy", "dx")
 """Of the CSV; one for each figure follows."""
 
@@ -78,7 +81,7 @@ def write_csv(path: Path, subjects: Sequence[Subject], about: About | None = Non
     """A line for each comparison, in UTF-8; a figure that it has not is an empty field."""
     records = [record for subject in subjects for report in subject.reports.values() for record in report.records]
     figures = list(dict.fromkeys(name for record in records for name in record.figures))
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors=FOREIGN) as file:
         lines = csv.writer(file)
         lines.writerow([*COLUMNS, *figures])
         for subject in subjects:

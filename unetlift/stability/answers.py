@@ -1,11 +1,13 @@
 """What anybody's function answers with, brought to maps that can be compared."""
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unetlift.errors import UsageError
 from unetlift.types import Given, Map
@@ -24,6 +26,28 @@ Function = Callable[[Map], Given]
 """(1, C, H, W) pictures to what it makes of them."""
 
 
+def ask(function: Function, x: Map) -> Tensor:
+    """What a function says of (1, C, H, W), which it may change as it likes.
+
+    Raises:
+        UsageError: it is neither a tensor nor an array of real numbers, or not of the picture's size.
+    """
+    with torch.inference_mode():
+        output = function(x.clone())
+    if isinstance(output, np.ndarray):
+        output = torch.from_numpy(np.array(output))
+    if not isinstance(output, Tensor) or output.is_complex():
+        said = output.dtype if isinstance(output, Tensor) else type(output).__name__
+        raise UsageError(f"The function answered with {said}; it is a tensor or an array of real numbers.")
+    if output.ndim < 2 or len(output) != len(x):
+        raise UsageError(f"The function answered one picture with {tuple(output.shape)}; it is (1, K, H, W), (1, H, W) or (1, K).")
+    whole = output.ndim == 2 or output.shape[-2:] == (1, 1)
+    if not whole and output.shape[-2:] != x.shape[2:]:
+        (height, width), (rows, columns) = x.shape[2:], output.shape[-2:]
+        raise UsageError(f"The function answered a frame of {width} x {height} with {columns} x {rows}; both have one size.")
+    return output
+
+
 def find_kind(output: Given, output_range: float = 1.0) -> Kind:
     """What an answer is by the look of it.
 
@@ -33,6 +57,8 @@ def find_kind(output: Given, output_range: float = 1.0) -> Kind:
     if output.ndim == 3 or (output.ndim == 4 and output.shape[1] == 1 and not output.is_floating_point()):
         return "labels"
     low, high = (value.item() for value in output.float().aminmax())
+    if not isfinite(high - low):
+        raise UsageError("The function answered with values that are not finite numbers.")
     shares = output.shape[1] > 1 and low >= -SUM_TOLERANCE and high <= 1 + SUM_TOLERANCE
     if shares and (output.float().sum(1) - 1).abs().max() <= SUM_TOLERANCE:
         return "probabilities"
@@ -65,7 +91,7 @@ def as_values(output: Given, kind: Kind) -> Map:
     return values
 
 
-def labels_of(values: Map, kind: Kind) -> torch.Tensor:
+def labels_of(values: Map, kind: Kind) -> Tensor:
     """(N, H, W) of whole numbers: the most probable class, or the label itself."""
     return values[:, 0].long() if kind == "labels" else values.argmax(1)
 
@@ -80,11 +106,12 @@ def over_arrays(function: Callable[[NDArray], NDArray], dtype: np.dtype) -> Func
     """
     whole = np.issubdtype(dtype, np.integer)
 
-    def ask(x: Map) -> torch.Tensor:
+    def ask(x: Map) -> Tensor:
         pixels = x[0].permute(1, 2, 0).cpu().numpy()
         if whole:
             pixels = np.rint(pixels).clip(np.iinfo(dtype).min, np.iinfo(dtype).max)
         answer = np.asarray(function(np.ascontiguousarray(pixels.astype(dtype))))
+        answer = answer.astype(answer.dtype.newbyteorder("="), copy=False)
         if answer.dtype == np.bool_:
             answer = answer.astype(np.int64)
         if np.issubdtype(answer.dtype, np.integer) and answer.ndim == 2:

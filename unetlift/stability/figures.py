@@ -8,14 +8,18 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from unetlift.errors import one_of
+from unetlift.errors import UsageError, one_of
 from unetlift.stability.answers import Kind, labels_of
 from unetlift.stability.frames import Comparison, decibels
+from unetlift.stability.likeness import WINDOW, ssim_map
 
 SEEN = 0.01
 """Share of the valid pixels from which on a class counts as one that the picture holds."""
 
 NO_CLASS = 2**15 - 1
+
+MOST_CLASSES = 1024
+"""Different labels of one comparison; every pair of classes is counted, and numbers of single objects are no classes."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,14 @@ class Pair:
         """Of a label map beside another, which is the truth and may have pixels to be ignored."""
         from unetlift.metrics import SegmentationScores  # torchmetrics takes seconds to import, which most figures need not wait for
 
-        count = len(self.classes) or (int(max(truth.max(), labels.max())) + 1 if self.kind == "labels" else self.comparison.still.shape[1])
-        names = self.classes or [str(number) for number in range(count)]
-        truth = torch.where(self.comparison.valid & (truth < count), truth, NO_CLASS)
-        metric = SegmentationScores(names, NO_CLASS)
-        metric.update(labels, truth)
+        valid, numbers = self.comparison.valid, range(len(self.classes) or self.comparison.still.shape[1])
+        if self.kind == "labels" and not self.classes:  # what is there is counted: labels may be any numbers
+            present, both = torch.stack((truth, labels)).unique(return_inverse=True)
+            numbers, (truth, labels) = present.tolist(), both
+            if len(numbers) > MOST_CLASSES:
+                raise UsageError(f"The labels have {len(numbers)} different values; classes are up to {MOST_CLASSES}.")
+        metric = SegmentationScores(self.classes or list(map(str, numbers)), NO_CLASS)
+        metric.update(labels, torch.where(valid & (truth < len(numbers)), truth, NO_CLASS))
         return {name: value.item() for name, value in metric.compute().items() if not value.isnan()}
 
 
@@ -91,16 +98,13 @@ def _max_error(pair: Pair) -> dict[str, float]:
 
 def _ssim(pair: Pair) -> dict[str, float]:
     """Over windows that lie inside the valid pixels; absent where none does."""
-    from unetlift.metrics import SSIM_WINDOW, likeness_map
-
-    valid, border = pair.comparison.valid, SSIM_WINDOW // 2
-    if pair.kind == "labels" or min(valid.shape) < SSIM_WINDOW:
+    valid = pair.comparison.valid
+    if pair.kind == "labels" or min(valid.shape) < WINDOW:
         return {}
-    inside = torch.nn.functional.avg_pool2d(valid[None, None].double(), SSIM_WINDOW, 1)[0, 0] > 1 - 1e-9
+    inside = torch.nn.functional.avg_pool2d(valid[None, None].double(), WINDOW, 1)[0, 0] > 1 - 1e-9
     if not inside.any():
         return {}
-    likeness = likeness_map(pair.comparison.still.float(), pair.comparison.moved_back.float(), pair.range)
-    return {"ssim": likeness[..., border:-border, border:-border].mean(1)[..., inside].mean().item()}
+    return {"ssim": ssim_map(pair.comparison.still, pair.comparison.moved_back, pair.range)[..., inside].mean().item()}
 
 
 def _overlap(pair: Pair) -> dict[str, float]:
@@ -124,8 +128,8 @@ def _decision(pair: Pair) -> dict[str, float]:
         return {}
     held = []
     for labels in pair.labels:
-        counts = torch.bincount(labels[..., pair.comparison.valid].flatten())
-        held.append(set(torch.nonzero(counts >= SEEN * counts.sum()).flatten().tolist()))
+        present, counts = labels[..., pair.comparison.valid].unique(return_counts=True)
+        held.append(set(present[counts >= SEEN * counts.sum()].tolist()))
     return {"decision": float(held[0] == held[1])}
 
 

@@ -1,5 +1,6 @@
 """Compares f(S x) with S f(x) for pictures x and shifts S, for any function f."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unetlift.errors import UsageError, one_of
-from unetlift.shifts import Fraction, Shift, eighths, split, star
-from unetlift.stability.answers import KINDS, Function, Kind, as_values, find_kind, over_arrays
+from unetlift.images import to_float
+from unetlift.shifts import LOBES, Fraction, Shift, eighths, split, star
+from unetlift.stability.answers import KINDS, Function, Kind, as_values, ask, find_kind, over_arrays
 from unetlift.stability.figures import ALL, FIGURES, figures_of
 from unetlift.stability.frames import Comparison, compare, middle, moved_frame, still_frame
 from unetlift.stability.records import Record, StabilityReport
@@ -46,10 +48,12 @@ class Conditions:
         for name, value, least in (("max_shift", self.max_shift, 1), ("multiple", self.multiple, 1), ("margin", self.margin, 0)):
             if value < least:
                 raise UsageError(f"{name} is {value}; it is a whole number from {least} on.")
-        if self.output_range <= 0:
+        if not 0 < self.output_range < math.inf:
             raise UsageError(f"output_range is {self.output_range}; it is a number above 0.")
+        if self.shifts is not None and not len(self.shifts):
+            raise UsageError("There are no shifts to measure under; give at least one, or leave shifts out.")
         for shift in self.shifts or ():
-            if max(map(abs, shift)) > self.max_shift:
+            if not max(map(abs, shift)) <= self.max_shift:
                 raise UsageError(f"The shift ({shift[0]:g}, {shift[1]:g}) is larger than max_shift, {self.max_shift} pixels.")
 
     @property
@@ -58,6 +62,18 @@ class Conditions:
         if self.shifts is not None:
             return self.shifts
         return eighths() if self.mode == "subpixel" else star(self.max_shift)
+
+    @property
+    def left_out(self) -> int:
+        """Pixels left out along the frame: the margin, or as far as a resampling reaches that knows nothing of what lies beyond."""
+        if self.mode == "roll":
+            return 0
+        return max(self.margin, LOBES if self.resampled else 0)
+
+    @property
+    def resampled(self) -> bool:
+        """Whether any shift has parts of a pixel."""
+        return any(any(split(shift)[1]) for shift in self.every)
 
     def fit(self, x: Map) -> Map:
         """The middle of a picture, where frames of one size alone are wanted."""
@@ -75,13 +91,12 @@ class Conditions:
         """Raises UsageError where a picture is too small, without asking the function."""
         frame = self.frame(x)
         farthest = max(self.every, key=lambda shift: max(map(abs, shift)))
-        compare(frame, frame, split(farthest)[0], self.mode, self.margin)
+        compare(frame, frame, split(farthest)[0], self.mode, self.left_out)
 
     def report(self, records: Iterable[Record], kind: Kind, names: Sequence[str] = ()) -> StabilityReport:
         """The records under these conditions."""
-        resampled = self.resampling if any(any(split(shift)[1]) for shift in self.every) else ""
-        margin = 0 if self.mode == "roll" else self.margin
-        return StabilityReport(self.mode, self.max_shift, self.output_range, margin, tuple(records), kind, tuple(names), resampled)
+        how = self.resampling if self.resampled else ""
+        return StabilityReport(self.mode, self.max_shift, self.output_range, self.left_out, tuple(records), kind, tuple(names), how)
 
 
 def compared(
@@ -97,29 +112,27 @@ def compared(
         truth: (1, 1, H, W) labels or (1, C, H, W) picture of x's size.
         classes: their names.
     """
-    first = _ask(function, conditions.frame(x))
+    first = ask(function, conditions.frame(x))
     kind = kind or find_kind(first, conditions.output_range)
     still = as_values(first, kind)
+    if truth is not None and truth.shape[2:] != x.shape[2:]:
+        sizes = " x ".join(map(str, truth.shape[2:])), " x ".join(map(str, x.shape[2:]))
+        raise UsageError(f"A truth has {sizes[0]} pixels, but its picture {sizes[1]} (rows x columns); they have to be alike.")
     told = None if truth is None else conditions.frame(truth)
     if told is not None and kind != "pictures":
         told = told[:, 0].long()
     for shift in conditions.every:
-        moved = as_values(_ask(function, conditions.frame(x, shift)), kind)
+        moved = as_values(ask(function, conditions.frame(x, shift)), kind)
         comparison = _put_back(still, moved, shift, conditions, kind)
         figures = figures_of(comparison, kind, conditions.figures, told, conditions.output_range, classes)
         yield Record(0, *shift, figures), comparison, kind
-
-
-def _ask(function: Function, x: Map) -> Tensor:
-    with torch.inference_mode():
-        return function(x)
 
 
 def _put_back(still: Map, moved: Map, shift: Shift | Fraction, conditions: Conditions, kind: Kind) -> Comparison:
     if still.shape[2:] == (1, 1):  # an answer to the whole picture has no place to be moved back to
         return Comparison(still, moved, torch.ones(1, 1, dtype=torch.bool, device=still.device))
     resampling = "nearest" if kind == "labels" else conditions.resampling
-    return compare(still, moved, shift, conditions.mode, conditions.margin, resampling)
+    return compare(still, moved, shift, conditions.mode, conditions.left_out, resampling)
 
 
 def measure(
@@ -153,7 +166,8 @@ def measure(
         shifts: by default every 1 to max_shift pixels, or 1/8 to 7/8, along a row, a column and the diagonal;
             `unetlift.shifts.square(max_shift)` is every shift there is. Parts of a pixel go in every mode.
         multiple: frames are cut to multiples of it (a network's stride), without which no grid can be exact.
-        margin: pixels left out along the frame in `crop` and `subpixel`, where the network sees its own padding.
+        margin: pixels left out along the frame in `crop` and `subpixel`, where the network sees its own padding; with parts of a
+            pixel at least the 4 that a resampling reaches over.
         output_range: R of the PSNR; 1 for probabilities and pictures in 0..1.
         answers: what the function answers with: probabilities, labels, logits or pictures; by default by the look of it.
         truths: what the answers should be, picture by picture: (H, W) labels, or pictures like the images; then the figures have
@@ -176,11 +190,11 @@ def measure(
     records: list[Record] = []
     for number, (image, truth) in enumerate(_together(images, truths)):
         if isinstance(image, np.ndarray):
-            ask, x = over_arrays(function, image.dtype), _tensor(image)
+            asked, x = over_arrays(function, image.dtype), _tensor(image)
         else:
-            ask, x = function, image
+            asked, x = function, _picture(image)
         wants = None if truth is None else _truth(truth)
-        for record, _, found in compared(ask, x, conditions, answers, wants, classes):
+        for record, _, found in compared(asked, x, conditions, answers, wants, classes):
             records.append(replace(record, image=number))
             kind = found
         answers = kind  # what the first looks like, all are
@@ -208,17 +222,25 @@ def _together(images: Iterable[Picture], truths: Iterable[Picture] | None) -> It
         raise UsageError("There are more truths than images; give one each.")
 
 
+def _picture(image: Map) -> Map:
+    if not isinstance(image, Tensor) or image.ndim != 4 or len(image) != 1 or not image.numel():
+        said = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
+        raise UsageError(f"An image is {said}; give each as a tensor (1, C, H, W) or an array (H, W, C).")
+    return image
+
+
 def _tensor(image: NDArray) -> Map:
     """(H, W, C) or (H, W) as (1, C, H, W), in double precision: every depth's numbers stay what they are."""
-    if image.ndim not in (2, 3) or image.dtype == np.bool_:
+    if image.ndim not in (2, 3) or image.dtype.kind not in "iuf" or not image.size:
         raise UsageError(f"An image is {image.dtype} of shape {image.shape}; arrays are (H, W, C) or (H, W) of numbers.")
     return torch.from_numpy(np.atleast_3d(image).astype(np.float64)).permute(2, 0, 1)[None]
 
 
 def _truth(truth: Picture) -> Tensor:
-    """(1, 1, H, W) labels or (1, C, H, W) pictures."""
+    """(1, 1, H, W) labels or (1, C, H, W) pictures; whole numbers of the latter are of their dtype's range, as in files."""
     if isinstance(truth, np.ndarray):
-        truth = _tensor(truth / 255 if truth.dtype == np.uint8 and truth.ndim == 3 else truth)
+        whole = truth.dtype.kind == "u" and truth.ndim == 3
+        truth = _tensor(to_float(truth) if whole else truth.astype(np.int64) if truth.dtype == np.bool_ else truth)
     while truth.ndim < 4:
         truth = truth[None]
     return truth if truth.is_floating_point() else truth.double()

@@ -9,7 +9,7 @@ import torch
 from unetlift.anchor.track import SAME_SCENE, Motion
 from unetlift.errors import UsageError, check_map, one_of
 from unetlift.shifts import LOBES
-from unetlift.stability.answers import KINDS, Function, Kind, as_values, find_kind
+from unetlift.stability.answers import KINDS, Function, Kind, as_values, ask, find_kind
 from unetlift.stability.figures import ALL, figures_of
 from unetlift.stability.frames import Comparison, trim
 from unetlift.stability.measure import Conditions
@@ -100,12 +100,9 @@ class Follower:
         return self.conditions.margin + (0 if self.kind == "labels" else LOBES)
 
     def _answer(self, frame: Map) -> _Seen:
-        output = self.function(frame)
+        output = ask(self.function, frame)
         self.kind = self.kind or find_kind(output, self.conditions.output_range)
         values = as_values(output, self.kind)
-        if values.shape[2:] not in (frame.shape[2:], (1, 1)):
-            (height, width), (rows, columns) = frame.shape[2:], values.shape[2:]
-            raise UsageError(f"The function answered a frame of {width} x {height} with {columns} x {rows}; both have one size.")
         return _Seen(frame, values)
 
     def _compared(self, last: _Seen, seen: _Seen, motion: Motion) -> Record:
