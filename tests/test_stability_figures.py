@@ -449,3 +449,12 @@ def test_truths_have_their_pictures_size_and_range() -> None:
         stability(lambda x: x / 65535, [image], max_shift=1, margin=0, truths=[image[:20]])
     labels = stability(lambda x: x[..., 0] > 9, [image], max_shift=1, margin=0, truths=[image[..., 0] > 9])
     assert labels.means["score"] == 1
+
+
+def test_shifts_may_be_plain_pairs() -> None:
+    told = [stability.measure(_waved, [_rand(1, 3, 64, 64)], "crop", 4, shifts=shifts_).records for shifts_ in ([(1, -2)], [Shift(1, -2)])]
+    assert told[0] == told[1]
+
+
+def _waved(x: torch.Tensor) -> torch.Tensor:
+    return F.interpolate(x[..., ::2, ::2], scale_factor=2)

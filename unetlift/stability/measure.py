@@ -163,7 +163,7 @@ def measure(
             picture moves by parts of a pixel, and the answer is resampled back, which bounds the figure: sharp answers
             do not survive two resamplings).
         max_shift: the largest shift in pixels.
-        shifts: by default every 1 to max_shift pixels, or 1/8 to 7/8, along a row, a column and the diagonal;
+        shifts: (dy, dx) each; by default every 1 to max_shift pixels, or 1/8 to 7/8, along a row, a column and the diagonal;
             `unetlift.shifts.square(max_shift)` is every shift there is. Parts of a pixel go in every mode.
         multiple: frames are cut to multiples of it (a network's stride), without which no grid can be exact.
         margin: pixels left out along the frame in `crop` and `subpixel`, where the network sees its own padding; with parts of a
@@ -184,7 +184,8 @@ def measure(
         UsageError: a name is unknown, a number out of range, there are no pictures, one is too small, or the answers are not of a kind.
     """
     wanted = tuple(dict.fromkeys(("psnr", *figures)))
-    conditions = Conditions(mode, max_shift, shifts, multiple, margin, output_range, size, resampling, wanted)
+    moves = None if shifts is None else [shift if isinstance(shift, Shift | Fraction) else Fraction(*shift) for shift in shifts]
+    conditions = Conditions(mode, max_shift, moves, multiple, margin, output_range, size, resampling, wanted)
     if answers is not None:
         one_of("answers", answers, KINDS)
     records: list[Record] = []
