@@ -2,20 +2,17 @@
 
 import os
 import re
-import shutil
-import subprocess
-import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import torch
+from demo_browser import PATIENCE, SCREENSHOTS, Visit, opened, started, sync_api
+from demo_serving import Server, served
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -23,37 +20,6 @@ from PIL import Image
 from unetlift import UNet
 from unetlift.demo.examples import nuclei
 
-REQUIRED = os.environ.get("UNETLIFT_REQUIRE_BROWSER") == "1"
-if REQUIRED:
-    from playwright import sync_api
-else:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is missing; install it with: pip install -e '.[test]'")
-
-SCREENSHOTS = os.environ.get("UNETLIFT_SCREENSHOTS", "")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# The rest of the list keeps Chromium's own calls home (updates, sync, field trials) out of the page's account.
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),  # a camera that shows a clock
-]
-PATIENCE = 120_000
-"""Milliseconds; a loaded machine takes its time, and a passing test never waits this long."""
-
-SERVE = """
-import sys
-from pathlib import Path
-
-def tell(event, arguments):
-    if event in ("socket.connect", "socket.getaddrinfo"):
-        host = arguments[0] if event == "socket.getaddrinfo" else arguments[1][0]
-        if host not in (None, "127.0.0.1", "localhost", "::1"):
-            print(f"The server asked {host} for something.", file=sys.stderr, flush=True)
-
-sys.addaudithook(tell)
-from unetlift.demo import launch
-launch(Path(sys.argv[1]))
-"""
 NETWORKS = (
     {"down": "max", "up": "nearest"},
     {"down": "lift", "up": "lift", "phase": "adaptive", "padding_mode": "circular"},
@@ -62,94 +28,33 @@ USUAL, ADAPTIVE = "max+nearest", "lift+lift@adaptive"
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the server keeps files, which it would serve to whoever asks."""
-    return tmp_path_factory.mktemp("gradio")
-
-
-@contextmanager
-def served(checkpoints: Path, cache: Path) -> Iterator[str]:
-    """The address of the real server, in a process of its own."""
-    # Threads of its own would only fight with the browser's.
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "GRADIO_TEMP_DIR": str(cache)}
-    command = [sys.executable, "-c", SERVE, str(checkpoints)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-    try:
-        line = server.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:\d+/", line)
-        assert found, line + server.stderr.read()
-        yield found[0]
-    finally:
-        server.terminate()
-        _, complaints = server.communicate(timeout=120)
-    assert [line for line in complaints.splitlines() if line.startswith("The server asked")] == []
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[str]:
-    """Of a page over two tiny networks."""
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A page over two tiny networks."""
     folder = tmp_path_factory.mktemp("checkpoints")
     for number, network in enumerate(NETWORKS):
         torch.manual_seed(0)
         UNet(depth=2, width=4, classes=2, **network).save_pretrained(folder / str(number))
-    with served(folder, cache) as address:
-        yield address
+    with served(folder, tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def address(server: Server) -> str:
+    return server.address
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["sync_api.Browser"]:
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        sentence = "No Chromium is on this machine; install Debian's package chromium to run this test."
-        if REQUIRED:
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    with started() as browser:
         yield browser
-        browser.close()
-
-
-@dataclass
-class Visit:
-    """A tab, with what it asked for and complained about."""
-
-    tab: "sync_api.Page"
-    asked: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    @property
-    def shift(self) -> "sync_api.Locator":
-        """The first tab."""
-        return self.tab.locator("#shift")
-
-    def figure(self, variant: str) -> str:
-        """The large figure of a variant, as read by people."""
-        return self.tab.locator(f'[data-variant="{variant}"] .psnr').inner_text()
-
-    def wait_for_another(self, variant: str, before: str) -> str:
-        """The figure once it is no longer `before`."""
-        shown = self.tab.locator(f'[data-variant="{variant}"] .psnr')
-        sync_api.expect(shown).not_to_have_text(before, timeout=PATIENCE)
-        return shown.inner_text()
 
 
 @contextmanager
 def visiting(browser: "sync_api.Browser", address: str, width: int = 1280) -> Iterator[Visit]:
-    """The page freshly loaded; at the end nobody else was asked and nothing was complained about."""
-    context = browser.new_context(viewport={"width": width, "height": 900})
-    visit = Visit(context.new_page())
-    visit.tab.set_default_timeout(PATIENCE)
-    context.on("request", lambda request: visit.asked.append(request.url))
-    visit.tab.on("console", lambda m: visit.complaints.append(m.text) if m.type in ("error", "warning") else None)
-    visit.tab.on("pageerror", lambda error: visit.complaints.append(str(error)))
-    visit.tab.goto(address)
-    visit.tab.wait_for_selector(f'[data-variant="{ADAPTIVE}"]')
-    yield visit
-    hosts = {urlsplit(url).hostname for url in visit.asked if not url.startswith(("data:", "blob:"))}
-    context.close()
-    assert hosts == {"127.0.0.1"}
-    assert visit.complaints == []
+    """The first tab with its figures."""
+    with opened(browser, address, width) as visit:
+        visit.tab.wait_for_selector(f'[data-variant="{ADAPTIVE}"]')
+        yield visit
 
 
 @pytest.fixture
@@ -170,7 +75,6 @@ def test_it_opens_on_an_example_with_figures(visit: Visit) -> None:
     sync_api.expect(visit.tab.locator("#table tbody tr")).to_have_count(2, timeout=PATIENCE)
 
 
-NARROW = "document.documentElement.scrollWidth <= window.innerWidth"
 OVERFLOWING = "[...document.querySelectorAll('.variant, .sight, #choices')].filter(v => v.scrollWidth > v.clientWidth + 1).length"
 NAMELESS = """[...document.querySelectorAll('#shift :is(button, input:not([type=file]))')].filter(control => control.checkVisibility()
     && !(control.labels?.length || control.ariaLabel || control.title || control.innerText.trim())).length"""
@@ -179,7 +83,7 @@ NAMELESS = """[...document.querySelectorAll('#shift :is(button, input:not([type=
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
 def test_it_fits_and_can_be_read_on_every_screen(browser: "sync_api.Browser", address: str, width: int, theme: str) -> None:
     with visiting(browser, f"{address}?__theme={theme}", width) as visit:
-        assert visit.tab.evaluate(NARROW) and visit.tab.evaluate(OVERFLOWING) == 0
+        assert visit.narrow() and visit.tab.evaluate(OVERFLOWING) == 0
         assert visit.tab.evaluate(NAMELESS) == 0
         assert visit.tab.evaluate("[...document.images].every(image => image.alt)")
         light = visit.tab.evaluate("getComputedStyle(document.querySelector('.variant')).backgroundColor")
@@ -335,11 +239,9 @@ def own() -> dict[str, object]:
     return {"name": "own.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
 
 
-def test_a_picture_of_ones_own_can_be_uploaded_and_is_not_kept(visit: Visit, cache: Path, own: dict[str, object]) -> None:
+def test_a_picture_of_ones_own_can_be_uploaded_and_is_not_kept(visit: Visit, server: Server, own: dict[str, object]) -> None:
     before = visit.figure(USUAL)
-    with visit.tab.expect_file_chooser() as chooser:
-        visit.shift.get_by_role("button", name="Upload a picture").click()
-    chooser.value.set_files(own)
+    visit.choose(visit.shift.get_by_role("button", name="Upload a picture"), own)
     after = visit.wait_for_another(USUAL, before)
     sync_api.expect(visit.shift.get_by_label("nuclei")).not_to_be_checked(timeout=PATIENCE)
     width = visit.tab.evaluate("document.querySelector('#sight img').naturalWidth")
@@ -347,7 +249,7 @@ def test_a_picture_of_ones_own_can_be_uploaded_and_is_not_kept(visit: Visit, cac
     visit.tab.locator("#camera").click()
     visit.tab.get_by_role("button", name="Take the picture").click()
     visit.wait_for_another(USUAL, after)
-    assert [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size] == []
+    assert [path for path in server.cache.rglob("*") if path.is_file() and path.stat().st_size] == []
 
 
 def test_two_visitors_do_not_see_each_others_pictures(visit: Visit, browser: "sync_api.Browser", address: str) -> None:
@@ -365,9 +267,7 @@ def test_two_visitors_do_not_see_each_others_pictures(visit: Visit, browser: "sy
 
 def test_a_file_that_is_no_picture_is_told_in_one_sentence(visit: Visit, own: dict[str, object]) -> None:
     before = visit.figure(USUAL)
-    with visit.tab.expect_file_chooser() as chooser:
-        visit.shift.get_by_role("button", name="Upload a picture").click()
-    chooser.value.set_files(own | {"buffer": b"no picture"})
+    visit.choose(visit.shift.get_by_role("button", name="Upload a picture"), own | {"buffer": b"no picture"})
     toast = visit.tab.locator(".toast-body")
     sync_api.expect(toast).to_contain_text("own.png cannot be read as a picture", timeout=PATIENCE)
     assert visit.figure(USUAL) == before
@@ -401,13 +301,13 @@ def test_programs_can_ask_by_name(address: str, own: dict[str, object]) -> None:
 
 @pytest.mark.skipif(not SCREENSHOTS, reason="Takes the README's pictures; set UNETLIFT_SCREENSHOTS to a folder to run it.")
 @pytest.mark.parametrize(("name", "mode"), [("crop", "crop"), ("roll", "roll"), ("anchor", "crop")])
-def test_the_pictures_of_the_readme(browser: "sync_api.Browser", cache: Path, name: str, mode: str) -> None:
+def test_the_pictures_of_the_readme(browser: "sync_api.Browser", tmp_path: Path, name: str, mode: str) -> None:
     """Over checkpoints/, or the folder that UNETLIFT_CHECKPOINTS names, as app-crop.png, app-roll.png and app-anchor.png."""
     checkpoints = Path(os.environ.get("UNETLIFT_CHECKPOINTS", Path(__file__).parent.parent / "checkpoints"))
-    with served(checkpoints, cache) as address:
+    with served(checkpoints, tmp_path) as server:
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
         tab.set_default_timeout(10 * PATIENCE)
-        tab.goto(address)
+        tab.goto(server.address)
         tab.wait_for_selector(".variant")
         tab.locator(f'#mode input[value="{mode}"]').check()
         tab.locator(f'#anchor input[value="{"both" if name == "anchor" else "none"}"]').check()

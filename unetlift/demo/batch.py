@@ -43,9 +43,9 @@ CSS = """
   text-decoration: none; color: #fff; background: #0b6a66; }
 .gradio-container a.batch-archive:focus-visible { outline: 3px solid #f0a202; outline-offset: 2px; }
 .batch-list { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px; margin: 8px 0; padding: 0; }
-.batch-list li { list-style: none; border: 1px solid var(--line); border-radius: 6px; padding: 8px; font-size: 12px;
-  overflow-wrap: anywhere; }
-.batch-list img { width: auto; max-width: 100%; height: auto; image-rendering: auto; }
+.batch-list li { list-style: none; margin: 0 !important; border-style: solid; border-width: 1px; border-color: var(--line);
+  border-radius: 6px; padding: 8px; font-size: 12px; overflow-wrap: anywhere; }
+.batch-list img { display: block; margin: 0 0 6px; width: auto; max-width: 100%; height: auto; image-rendering: auto; }
 .batch-list .batch-failed { color: #b3261e; } .dark .batch-list .batch-failed { color: #ff8a80; }
 @media (max-width: 700px) { .batch-side { flex: 1 1 100% !important; } }
 """
@@ -136,7 +136,7 @@ def remove(archive: Path | None) -> None:
 
 
 def _link(address: str, size: int) -> str:
-    return f'<a class="batch-archive" href="{address}" download="{ARCHIVE}">Download the archive ({size / 2**20:.1f} MB)</a>'
+    return f'<a class="batch-archive" href="{address}" download="{ARCHIVE}">Download the archive ({size / 2**10:,.0f} kB)</a>'
 
 
 def _list(items: str) -> str:
@@ -148,7 +148,7 @@ def _item(record: Record, output: Path) -> str:
     if record.status != DONE:
         return f'<li><b>{escape(record.file)}</b><br><span class="batch-failed">{escape(record.error or "not answered")}</span></li>'
     shown = next((name for folder in reversed(FOLDERS) for name in record.outputs if name.startswith(folder)), None)
-    picture = f'<img src="{_thumbnail(output / shown)}" alt="{escape(f"Answer to {record.file}")}"><br>' if shown else ""
+    picture = f'<img src="{_thumbnail(output / shown)}" alt="{escape(f"Answer to {record.file}")}">' if shown else ""
     return f"<li>{picture}<b>{escape(record.file)}</b><br>{record.seconds:.1f} s</li>"
 
 

@@ -24,8 +24,8 @@ is worth.</p></div>
 """
 KEY = """
 <ul class="detail-words">
-<li><b>large figure</b>: PSNR of what is given back against the source; R is 1 for pictures, for features their largest value less their
-smallest.</li>
+<li><b>large figure</b>: how near what is given back is to the source (PSNR; higher is nearer, and exact is no difference at all).
+Its R is 1 for pictures, and for features their largest value less their smallest.</li>
 <li><b>grid moved</b>: PSNR between this and what is given back from a grid that lies one pixel aside along both axes. What pooling
 drops depends on where its grid happens to lie: a low figure is what makes networks' answers jump when a picture moves.</li>
 <li><b>numbers kept</b>: what the way up is given, beside the positions of the maxima. All four bands are as many numbers as the source:

@@ -8,7 +8,17 @@ MONO = ["ui-monospace", "Consolas", "DejaVu Sans Mono", "monospace"]
 
 def theme() -> gr.themes.Base:
     """Plain names make Gradio emit no font address at all: nothing is fetched, not even from this server."""
-    return gr.themes.Default(primary_hue="teal", neutral_hue="slate", radius_size="sm", spacing_size="sm", font=FONTS, font_mono=MONO)
+    theme = gr.themes.Default(primary_hue="teal", neutral_hue="slate", radius_size="sm", spacing_size="sm", font=FONTS, font_mono=MONO)
+    # Gradio's own greys and teals have about half the contrast that controls and their words need.
+    return theme.set(
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_400",
+        body_text_color_subdued="*neutral_500",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
+    )
 
 
 CSS = """
@@ -24,6 +34,7 @@ CSS = """
 #title h1 { font-size: 22px; line-height: 1.25; margin: 0; letter-spacing: -.01em; }
 #tabs { gap: 4px; }
 #tabs [role=tabpanel] { padding: 0; }
+#tabs [role=tab][aria-selected=true] { color: #0f766e; } .dark #tabs [role=tab][aria-selected=true] { color: #2dd4bf; }
 .introduction p { font-size: 13.5px; line-height: 1.45; color: var(--soft); }
 .introduction b { color: var(--body-text-color); font-weight: 600; }
 #mode-words p { font-size: 12.5px; line-height: 1.4; color: var(--soft); }

@@ -1,7 +1,8 @@
 """Draws what was measured of one model as HTML: figures, curve and heat map, and the worst shift with both answers side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from io import BytesIO
 from pathlib import Path
@@ -20,7 +21,7 @@ from unetlift.stability import CEILING, StabilityReport
 
 LINE = "#0b7a75"
 AMPLIFICATION = 10
-NAMES = {"max_error": "largest change of a value", "decision": "share of shifts under which the most frequent class stays"}
+NAMES = {"max_error": "largest change of a value", "decision": "share of shifts after which the most frequent class is still the same"}
 """Figures beside the large ones, as people call them."""
 
 
@@ -52,15 +53,16 @@ def verdict(subject: Subject, report: StabilityReport) -> str:
     agreement = "" if report.agreement is None else _large(f"{np.floor(report.agreement * 1e4) / 100:.2f} %", "of the labels agree")
     about = [f"SHA-256 {subject.fingerprint[:12]}", f"answers with {report.kind}", f"{report.mode}, up to {report.max_shift} px"]
     about += [f"{subject.padding} padding"] if subject.padding else []
-    means = report.means
-    rows = "".join(f"<tr><th>{told}</th><td>{means[name]:.3g}</td></tr>" for name, told in NAMES.items() if name in means)
+    shown = {name: f"{100 * value:.3g} %" if name == "decision" else f"{value:.3g}" for name, value in report.means.items()}
+    rows = "".join(f"<tr><th>{what}</th><td>{shown[name]}</td></tr>" for name, what in NAMES.items() if name in shown)
+    told = f'mean shift PSNR: <i class="word">{word}</i>'
     return (
         f'<article class="yours-verdict {word}" aria-label="{escape(subject.name)}" data-psnr="{report.mean:.4f}" '
         f'data-worst="{report.worst:.4f}" data-shifts="{len(report.records)}">'
         f"<h2>{escape(subject.name)}</h2><p class='yours-about'>{escape('; '.join(about))}</p>"
-        f'<div class="yours-large">{_large(decibels(report.mean), f"mean shift PSNR: {word}")}'
+        f'<div class="yours-large">{_large(decibels(report.mean), told)}'
         f"{_large(decibels(report.worst), 'worst shift PSNR')}{agreement}</div>"
-        f"{plot(report)}<table class='yours-table'><caption>Means over {len(report.records)} of {subject.count} shifts</caption>"
+        f"{plots(report)}<table class='yours-table'><caption>Means over {len(report.records)} of {subject.count} shifts</caption>"
         f"{rows}</table>"
         "</article>"
     )
@@ -70,20 +72,28 @@ def _large(figure: str, what: str) -> str:
     return f'<p class="yours-figure"><b>{figure}</b><span>{what}</span></p>'
 
 
-def plot(report: StabilityReport) -> str:
-    """Shift PSNR against distance, and over the square of shifts where all of it was measured."""
+def plots(report: StabilityReport) -> str:
+    """Shift PSNR against distance, and over the square of shifts where all of it was measured; on a telephone one above the other."""
     grid, curve = report.grid(), report.by_shift()
-    full = grid.full and report.mode != "subpixel"
-    figure = Figure(figsize=(8.4 if full else 4.6, 3.1), layout="constrained", dpi=150)
-    panes = figure.subplots(1, 2 if full else 1, squeeze=False)[0]
-    _curve(panes[0], curve)
+    drawings = [partial(_curve, curve=curve)]
     told = f"Shift PSNR against shift: at least {decibels(min(curve.values()))}"
-    if full:
-        _heat(figure, panes[1], grid.dys, grid.dxs, grid.values)
+    if grid.full and report.mode != "subpixel":
+        drawings.append(partial(_heat, dys=grid.dys, dxs=grid.dxs, values=grid.values))
         told += f". Heat map over all shifts: from {decibels(grid.measured.min())} to {decibels(grid.measured.max())}"
+    beside, above = _drawn(drawings, 1), _drawn(drawings, len(drawings))
+    shown = f'<img class="yours-plot" src="{beside}" alt="{escape(told)}.">'
+    return f'<picture><source media="(max-width: 700px)" srcset="{above}">{shown}</picture>'
+
+
+def _drawn(drawings: Sequence[Callable[[Axes], None]], rows: int) -> str:
+    """Plots in so many rows, as a data URI."""
+    columns = len(drawings) // rows
+    figure = Figure(figsize=(4.2 * columns, 3.1 * rows), layout="constrained", dpi=150)
+    for draw, axes in zip(drawings, figure.subplots(rows, columns, squeeze=False).flat, strict=True):
+        draw(axes)
     buffer = BytesIO()
     figure.savefig(buffer, format="png")
-    return f'<img class="yours-plot" src="{panels.uri(buffer)}" alt="{escape(told)}.">'
+    return panels.uri(buffer)
 
 
 def _curve(axes: Axes, curve: Mapping[float, float]) -> None:
@@ -94,19 +104,22 @@ def _curve(axes: Axes, curve: Mapping[float, float]) -> None:
             axes.annotate("exact", (distance, top), (0, 5), textcoords="offset points", ha="center", color=LINE, fontsize=8)
     axes.set(xlabel="shift in pixels", ylabel="shift PSNR in dB")
     axes.set_xticks(list(curve))
+    axes.set_title("dB at every distance", fontsize=9)
+    if min(curve.values()) >= CEILING:
+        axes.set_yticks([])  # `exact` has no place on a scale
     axes.margins(y=0.15)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _heat(figure: Figure, axes: Axes, dys: Sequence[float], dxs: Sequence[float], values: NDArray[np.float64]) -> None:
+def _heat(axes: Axes, dys: Sequence[float], dxs: Sequence[float], values: NDArray[np.float64]) -> None:
     shown = np.where(values >= CEILING, np.nan, values)  # no shift, and what is exact, have no place on the scale
     axes.set_facecolor("#1b7237")
-    drawn = axes.imshow(shown, cmap="viridis", extent=(dxs[0] - 0.5, dxs[-1] + 0.5, dys[-1] + 0.5, dys[0] - 0.5))
-    axes.set(xlabel="dx, right", ylabel="dy, down", title="dB over all shifts; green is exact")
+    drawn = axes.imshow(shown, cmap="inferno", extent=(dxs[0] - 0.5, dxs[-1] + 0.5, dys[-1] + 0.5, dys[0] - 0.5))
+    axes.set(xlabel="dx, right", ylabel="dy, down", title="dB in every direction; green is exact")
     axes.title.set_fontsize(9)
     if not np.isnan(shown).all():
-        figure.colorbar(drawn, ax=axes)
+        axes.figure.colorbar(drawn, ax=axes)
 
 
 def worst(path: Path, dy: float, dx: float, kind: str, colours: Sequence[Sequence[int]]) -> str:

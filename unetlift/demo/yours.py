@@ -30,6 +30,8 @@ TYPES = [".onnx", ".zip", ".json", ".safetensors"]
 
 INTRODUCTION = f"""
 <div class="yours-words"><h2>How still does your own model hold?</h2>
+<p>The picture is moved by a few pixels in every direction. A steady model's answer moves along and stays the same otherwise; the large
+figure says how nearly it does (shift PSNR: <b>higher is steadier</b>; steady from 50 dB on, jumping below 40 dB).</p>
 <p>Choose an <b>ONNX file</b>, or a <b>model folder</b> as its two files ({CONFIG} and {WEIGHTS}) or as a zip archive of them, up to
 {LARGEST // 2**20} MB. It is measured on this machine, in a process of its own, for up to {SECONDS // 60} minutes, and then removed.
 Files that can run code (.pt, .pth, .pt2, .py, .pkl) are not taken; <code>unetlift stability --trust</code> takes them.</p></div>
@@ -40,7 +42,7 @@ CSS = told.CSS + """
 .yours-words h2 { font-size: 17px; margin: 2px 0 4px; } .yours-words p { font-size: 13.5px; line-height: 1.45; color: var(--soft); }
 .yours-words b, .yours-words code { color: var(--body-text-color); }
 .yours-nothing { color: var(--soft); padding: 18px 0 !important; }
-.yours-verdict { border: 1px solid var(--line); border-top: 5px solid var(--tone); border-radius: 6px;
+.yours-verdict { border-style: solid; border-width: 5px 1px 1px; border-color: var(--tone) var(--line) var(--line); border-radius: 6px;
   padding: 10px 14px 12px; margin: 8px 0; background: var(--background-fill-primary); }
 .yours-verdict h2 { font-size: 17px; margin: 0; overflow-wrap: anywhere; }
 .yours-verdict .yours-about { font-size: 12px; color: var(--soft); overflow-wrap: anywhere; }
@@ -48,9 +50,10 @@ CSS = told.CSS + """
 .yours-figure b { display: block; font-size: 32px; line-height: 1.1; letter-spacing: -.02em; font-variant-numeric: tabular-nums; }
 .yours-figure:first-child b { color: var(--tone); } .yours-figure span { font-size: 12px; color: var(--soft); }
 .yours-plot { width: 100%; max-width: 900px; background: #fff; border-radius: 6px; }
-.gradio-container .yours-table { border-collapse: collapse; font-size: 13px; margin-top: 8px; border: none; }
+.gradio-container .yours-table { border-collapse: collapse; font-size: 13px; margin-top: 8px; }
+.yours-table, .yours-table :is(thead, tbody, tr, th, td) { border-width: 0 !important; background: none !important; }
 .yours-table caption { text-align: left; color: var(--soft); font-size: 12px; }
-.gradio-container .yours-table :is(th, td) { border: none; padding: 2px 18px 2px 0; text-align: left; font-weight: 400; }
+.gradio-container .yours-table :is(th, td) { color: var(--body-text-color); padding: 2px 18px 2px 0; text-align: left; font-weight: 400; }
 .gradio-container .yours-table td { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .yours-heading { font-size: 15px; margin: 10px 0 4px; }
 .yours-worst { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 10px; max-width: 1100px; }
@@ -182,7 +185,7 @@ def tab(networks: tuple[Network, ...], examples: Examples) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=0, min_width=290, elem_classes="yours-side"):
             example = gr.Radio(list(examples), value=next(iter(examples)), label="Picture", elem_id="yours-example")
-            picture = gr.UploadButton("Take a picture of your own", file_types=list(SUFFIXES), size="sm", elem_id="yours-picture")
+            picture = gr.UploadButton("Upload a picture of your own", file_types=list(SUFFIXES), size="sm", elem_id="yours-picture")
             about_picture = gr.HTML()
             mode = gr.Radio(MODES, value="crop", label="How it moves", elem_id="yours-mode")
             max_shift = gr.Slider(1, FARTHEST, 4, step=1, label="Largest shift in pixels", elem_id="yours-shift")
