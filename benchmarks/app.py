@@ -24,6 +24,8 @@ ROOT = Path(__file__).parent.parent
 FOUR = "max+nearest,blur-3+bilinear,lift+lift,lift+lift@adaptive"
 MOVES = 8
 PATIENCE = 120_000
+ARRIVED = """([before, where]) => document.querySelector('#columns').innerText !== before
+    && document.querySelector('#sight').innerText.includes(where)"""
 TARGETS = {"first picture": 3.0, "move, four variants": 1.0, "move, five variants": None}
 
 
@@ -36,12 +38,14 @@ def opened(page: Page, address: str) -> float:
 
 
 def moved(page: Page, key: str) -> float:
-    """Seconds from a key on the slider until another figure stands there."""
-    columns = page.locator("#columns")
-    before = columns.inner_text()
+    """Seconds from a key on the slider until the picture stands where the slider says, and every answer with it."""
+    slider = page.locator("#dx input[type=range]")
+    page.wait_for_timeout(3_000)  # what is still under way from before ends
+    before = page.locator("#columns").inner_text()
     begun = time.perf_counter()
-    page.locator("#dx input[type=range]").press(key)
-    page.wait_for_function("before => document.querySelector('#columns').innerText !== before", arg=before, timeout=PATIENCE)
+    slider.press(key)
+    where = f"{float(slider.input_value()):g} px right"
+    page.wait_for_function(ARRIVED, arg=[before, where], timeout=PATIENCE)
     return time.perf_counter() - begun
 
 
