@@ -54,8 +54,15 @@ def asked(*flags: object) -> dict[str, Any]:
         line = ["stability", *map(str, flags), "--cases=1"]
         subprocess.run([sys.executable, "-m", "unetlift.cli", *line, "--out", scratch], check=True, cwd=ROOT)
         found = json.loads((Path(scratch) / "stability.json").read_text())
-    words = [word.replace(f"{ROOT}/", "") for word in line]
+    words = [_told(word) for word in line]
     return {"command": " ".join(["unetlift", *words]), "versions": versions(), "subjects": found["subjects"]}
+
+
+def _told(word: str) -> str:
+    """Without where this machine keeps it."""
+    path = Path(word)
+    inside = ROOT in path.parents
+    return str(path.relative_to(ROOT)) if inside else path.name if path.is_absolute() else word
 
 
 def versions() -> dict[str, str]:
