@@ -124,6 +124,7 @@ def test_the_network_stays_as_it_is(plain, tmp_path):
     assert model.encoder.blocks[0][0].weight.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.slow
 def test_an_antialiased_network_is_carried(tmp_path):
     stem = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 5, 3))
     report = to_onnx(antialias(stem.eval()), tmp_path / "network.onnx", torch.randn(2, 3, 32, 48))
@@ -256,12 +257,14 @@ def test_every_family_phase_and_upsampler_is_covered():
     assert families == {name.rpartition("-")[0] if name[-1].isdigit() else name for name in (*downs, *ups)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["graph", "export"])
 @pytest.mark.parametrize("pair", COVERING)
 def test_one_graph_without_breaks_gives_eagers_numbers_at_every_size(cells, pair, way):
     assert pair in REFUSED or agrees(cells[pair][way]), cells[pair][way]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", INDUCTOR)
 def test_inductor_gives_eagers_numbers_from_one_graph(cells, pair):
     assert agrees(cells[pair]["inductor"]), cells[pair]["inductor"]

@@ -41,6 +41,7 @@ cli.main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit memory so")
 def test_out_of_memory_halves_the_step_says_so_and_goes_on(cells: Path, tmp_path: Path) -> None:
     flags = ["--epochs=1", "--crop=768", "--batch-size=8", "--width=8", "--down=max", "--up=nearest", "--cache=0"]
