@@ -299,6 +299,7 @@ def test_programs_can_ask_by_name(address: str, own: dict[str, object]) -> None:
         client.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SCREENSHOTS, reason="Takes the README's pictures; set UNETLIFT_SCREENSHOTS to a folder to run it.")
 @pytest.mark.parametrize(("name", "mode"), [("crop", "crop"), ("roll", "roll"), ("anchor", "crop")])
 def test_the_pictures_of_the_readme(browser: "sync_api.Browser", tmp_path: Path, name: str, mode: str) -> None:

@@ -59,7 +59,7 @@ def bands(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "more", [pytest.param((), marks=pytest.mark.slow), ("--adversary=lsgan", "--loss=charbonnier")], ids=["alone", "adversary"]
+    "more", [(), pytest.param(("--adversary=lsgan", "--loss=charbonnier"), marks=pytest.mark.slow)], ids=["alone", "adversary"]
 )
 def test_pictures_of_any_bands_are_translated(more: tuple[str, ...], bands: Path, tmp_path: Path) -> None:
     flags = ("--task=translate", "--in-channels=4", "--epochs=20", "--learning-rate=0.01", "--augment=microscopy", *more)
