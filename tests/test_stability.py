@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from unetlift import cli, report, shifts, stability
 from unetlift.errors import UsageError
 from unetlift.info import ModelInfo
-from unetlift.predict.steady import Timed, check_frames
+from unetlift.predict.steady import Timed
 from unetlift.shifts import Shift
 
 
@@ -228,7 +228,8 @@ def test_time_is_taken_of_every_answer():
 )
 def test_frames_are_checked_as_they_are_measured(mode: str, max_shift: int, margin: int, sentence: str | None) -> None:
     pictures = _pictures(2)
-    check = lambda: check_frames(pictures, [mode], max_shift, 8, margin)  # noqa: E731
+    conditions = stability.Conditions(mode, max_shift, multiple=8, margin=margin)
+    check = lambda: [conditions.check(x) for x in pictures]  # noqa: E731
     measure = lambda: stability.measure(torch.sigmoid, pictures, mode, max_shift, multiple=8, margin=margin)  # noqa: E731
     for ask in (check, measure):
         with pytest.raises(UsageError, match=sentence) if sentence else nullcontext():

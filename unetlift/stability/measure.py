@@ -90,8 +90,9 @@ class Conditions:
     def check(self, x: Map) -> None:
         """Raises UsageError where a picture is too small, without asking the function."""
         frame = self.frame(x)
-        farthest = max(self.every, key=lambda shift: max(map(abs, shift)))
-        compare(frame, frame, split(farthest)[0], self.mode, self.left_out)
+        for axis in (0, 1):  # rows and columns run out apart from each other
+            farthest = max(self.every, key=lambda shift, axis=axis: abs(shift[axis]))
+            compare(frame, frame, split(farthest)[0], self.mode, self.left_out)
 
     def report(self, records: Iterable[Record], kind: Kind, names: Sequence[str] = ()) -> StabilityReport:
         """The records under these conditions."""
