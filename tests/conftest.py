@@ -1,10 +1,12 @@
 """Shapes are asserted while testing; small data sets are made here."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,3 +132,12 @@ def mounted(disk: Path, size: str) -> Iterator[Path]:
         yield disk
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.fixture(scope="module")
+def gradios_loops_end_here() -> Iterator[None]:
+    """Collected now, they warn under this module's filter and not in whichever test comes next."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()

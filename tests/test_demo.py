@@ -1,11 +1,9 @@
 """The page without a browser: what it computes, what it refuses, what it sends."""
 
-import gc
 import inspect
 import json
 import re
 import socket
-import warnings
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from io import BytesIO
@@ -28,7 +26,10 @@ from unetlift.shifts import Shift
 gr = blocks.gr
 
 # Gradio makes an event loop for every Blocks that is built outside of one, and never closes it.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed (event loop|<socket):ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed (event loop|<socket):ResourceWarning"),
+    pytest.mark.usefixtures("gradios_loops_end_here"),
+]
 
 NETWORKS = {
     "b": {"down": "lift", "up": "lift", "phase": "adaptive", "padding_mode": "circular"},
@@ -45,15 +46,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def gradios_loops_end_here() -> Iterator[None]:
-    """Collected now, they warn under this module's filter and not in whichever test comes next."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 def save(folder: Path, networks: dict[str, dict[str, str]]) -> Path:

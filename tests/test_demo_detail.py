@@ -1,11 +1,8 @@
 """The tab Detail without a browser: what it takes apart and gives back, what it draws, what it refuses."""
 
-import gc
 import json
 import re
-import warnings
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
 from html import unescape
 from io import BytesIO
 from pathlib import Path
@@ -28,7 +25,10 @@ from unetlift.demo.sources import PICTURE, Source
 from unetlift.errors import PictureError, UsageError
 
 # Gradio makes an event loop for every Blocks that is built outside of one, and never closes it.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed (event loop|<socket):ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed (event loop|<socket):ResourceWarning"),
+    pytest.mark.usefixtures("gradios_loops_end_here"),
+]
 
 FIXED, ADAPTIVE, USUAL = "lift+lift", "lift+lift@adaptive", "max+nearest"
 NETWORKS = (
@@ -37,15 +37,6 @@ NETWORKS = (
     {"down": "lift", "up": "lift", "phase": "adaptive", "padding_mode": "circular"},
 )
 CONTROLS = (PICTURE, 0, 0, "haar", list(BANDS), 1, "at the corner", 4, 2)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def gradios_loops_end_here() -> Iterator[None]:
-    """Collected now, they warn under this module's filter and not in whichever test comes next."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -140,8 +140,10 @@ class PictureScores(Metric):
         self.sums += torch.stack([psnr, mae, total_variation(answer), total_variation(target)], 1).sum(0)
         self.pictures += len(answer)
         if min(answer.shape[2:]) >= SSIM_WINDOW:
-            border = SSIM_WINDOW // 2  # torchmetrics' own mean has mirrored borders in it
-            self.ssim_sum += likeness_map(answer, target)[..., border:-border, border:-border].mean((1, 2, 3)).sum()
+            everywhere = {"reduction": "none", "return_full_image": True}  # torchmetrics' own mean has mirrored borders in it
+            _, likeness = structural_similarity_index_measure(answer, target, sigma=1.5, data_range=1.0, **everywhere)
+            border = SSIM_WINDOW // 2
+            self.ssim_sum += likeness[..., border:-border, border:-border].mean((1, 2, 3)).sum()
             self.ssim_pictures += len(answer)
 
     def compute(self) -> dict[str, Tensor]:
@@ -155,13 +157,6 @@ class PictureScores(Metric):
         names = ("psnr", "mae", "total_variation", "total_variation_target")
         means = dict(zip(names, self.sums / self.pictures, strict=True))
         return means | {"ssim": self.ssim_sum / self.ssim_pictures}
-
-
-def likeness_map(answer: Tensor, target: Tensor, output_range: float = 1.0) -> Tensor:
-    """SSIM around every pixel of two (N, C, H, W), a Gaussian window of sigma 1.5; within 5 pixels of the frame it mirrors."""
-    everywhere = {"reduction": "none", "return_full_image": True}
-    _, likeness = structural_similarity_index_measure(answer, target, sigma=1.5, data_range=output_range, **everywhere)
-    return likeness
 
 
 def total_variation(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 
 from unetlift import images
 from unetlift.batch.manifest import DONE, Record
-from unetlift.demo import panels, told
+from unetlift.demo import events, panels, told
 from unetlift.demo.answering import FOLDERS, MOST_PIXELS, Batch, check, safe_names
 from unetlift.demo.errors import in_one_sentence
 from unetlift.demo.networks import Network
@@ -185,11 +185,7 @@ def tab(networks: tuple[Network, ...], examples: Examples) -> None:
         with gr.Column(scale=1, min_width=320):
             status = gr.HTML(NOTHING_YET, elem_id="batch-status")
             result = gr.HTML(elem_id="batch-result")
-    # Unprocessed: Gradio would make an empty file for each upload and never remove it.
-    quick = {"api_visibility": "private", "concurrency_id": "batch-take", "concurrency_limit": 4, "show_progress": "hidden"}
-    quick |= {"preprocess": False, "trigger_mode": "multiple"}
+    quick, slow = events.taking("batch"), events.answering("batch")
     begun = pictures.upload(batches.begin, [turn, archive, pictures], [turn, status, result, archive], api_name="batch_begin", **quick)
-    slow = {"api_visibility": "private", "concurrency_id": "batch", "concurrency_limit": 1, "show_progress": "hidden"}
-    slow |= {"preprocess": False, "trigger_mode": "multiple"}
     begun.success(batches.answer, [turn, network, overlay], [status, result, archive], api_name="batch_answer", **slow)
     stop.click(batches.cancel, [turn], None, api_name="batch_cancel", **quick)

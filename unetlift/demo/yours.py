@@ -10,7 +10,7 @@ import gradio as gr
 import numpy as np
 
 from unetlift.checkpoint import CONFIG, WEIGHTS
-from unetlift.demo import told, verdict
+from unetlift.demo import events, told, verdict
 from unetlift.demo.errors import in_one_sentence
 from unetlift.demo.job import FARTHEST, FOUND, LARGEST, SECONDS, Job, cut, take
 from unetlift.demo.networks import Network
@@ -200,13 +200,10 @@ def tab(networks: tuple[Network, ...], examples: Examples) -> None:
         with gr.Column(scale=1, min_width=320):
             status = gr.HTML(NOTHING_YET, elem_id="yours-status")
             result = gr.HTML(elem_id="yours-result")
-    # Unprocessed: Gradio would make an empty file for each upload and never remove it.
-    quick = {"api_visibility": "private", "concurrency_id": "yours-take", "concurrency_limit": 4, "show_progress": "hidden"}
-    quick |= {"preprocess": False, "trigger_mode": "multiple"}
+    quick, slow = events.taking("yours"), events.answering("yours")
     picture.upload(yours.choose, [picture], [own, example, about_picture], api_name="yours_picture", **quick)
     example.input(lambda: "", None, [about_picture], api_name="yours_example", api_visibility="private", show_progress="hidden")
     job = [mode, max_shift, mean, std, answers]
     begun = model.upload(yours.begin, [turn, model, example, own, *job], [turn, status, result], api_name="yours_begin", **quick)
-    slow = {"api_visibility": "private", "concurrency_id": "yours", "concurrency_limit": 1, "show_progress": "hidden"}
-    begun.success(yours.measure, [turn], [status, result], api_name="yours_measure", trigger_mode="multiple", **slow)
+    begun.success(yours.measure, [turn], [status, result], api_name="yours_measure", **slow)
     stop.click(yours.cancel, [turn], None, api_name="yours_cancel", **quick)
