@@ -458,3 +458,10 @@ def test_shifts_may_be_plain_pairs() -> None:
 
 def _waved(x: torch.Tensor) -> torch.Tensor:
     return F.interpolate(x[..., ::2, ::2], scale_factor=2)
+
+
+def test_logits_stand_beside_probabilities_and_labels_do_not() -> None:
+    logits, shares, labels = (_report([[30.0], [40.0]], kind=kind) for kind in ("logits", "probabilities", "labels"))
+    assert stability.paired(logits, shares).difference.mean == 0
+    with pytest.raises(UsageError, match="differ in kind: 'labels' and 'probabilities'"):
+        stability.paired(labels, shares)

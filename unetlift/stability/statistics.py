@@ -86,7 +86,8 @@ def paired(first: StabilityReport, second: StabilityReport, name: str = "psnr", 
 def unlike(first: StabilityReport, second: StabilityReport) -> str | None:
     """The first condition in which two reports differ, so that their figures are not comparable; None where they are."""
     alike = ("mode", "kind", "max_shift", "range", "margin", "names", "resampling")
-    return next((what for what in alike if getattr(first, what) != getattr(second, what)), None)
+    same = {first.kind, second.kind} == {"logits", "probabilities"}  # a softmax has made them the same
+    return next((what for what in alike if getattr(first, what) != getattr(second, what) and not (same and what == "kind")), None)
 
 
 def _p_value(differences: np.ndarray, seed: int) -> float:
