@@ -1,0 +1,88 @@
+"""The proof: every variant trained alike on real data, its quality, stability and cost.
+
+    python benchmarks/gallery.py train       # all that is in the list and not done, one at a time; resumable
+
+Data: data_scripts/{bsds500,sr_test,dsb2018,camvid,facades,photos_cc}.py, each into data/NAME; facades with --source paris,
+and data/masks2018 by dsb2018.py with --layout translate.
+"""
+
+import hashlib
+import json
+import platform
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from gallery_measure import PROTOCOL, measure
+from gallery_runs import LIST, Run
+
+from unetlift.checkpoint import write_atomically
+
+RESULTS = Path(__file__).with_suffix(".json")
+DIGEST = hashlib.sha256(json.dumps(PROTOCOL).encode()).hexdigest()
+LEFT = 75
+"""The exit code of `one` where it has done something: there may be more."""
+
+
+def results() -> dict[str, Any]:
+    """What is stored, by run."""
+    return json.loads(RESULTS.read_text())["runs"] if RESULTS.exists() else {}
+
+
+def store(run: Run, figures: dict[str, Any]) -> None:
+    """Puts a run's figures among the results, with all that made them."""
+    names = ("unetlift", "torch", "lightning", "albumentations", "segmentation-models-pytorch")
+    made = {"content": run.content, "protocol": DIGEST, "command": " ".join(run.command)}
+    made["versions"] = " ".join(f"{name} {version(name)}" for name in names)
+    everything = {"machine": f"{platform.machine()}, 2 CPU cores, no GPU", "python": platform.python_version(), "protocol": PROTOCOL}
+    everything["runs"] = results() | {run.name: made | figures}
+    write_atomically(RESULTS, lambda part: part.write_text(compact(everything)))
+
+
+def compact(values: Any) -> str:
+    """JSON with a list of numbers on one line."""
+    numbers = re.compile(r"\[[^][{}\"]*\]")
+    return numbers.sub(lambda found: " ".join(found[0].split()), json.dumps(values, indent=1)) + "\n"
+
+
+def trained(run: Run) -> bool:
+    """Whether this very run is done: the same command on the same data."""
+    mark = run.folder / "finished"
+    return mark.exists() and mark.read_text() == run.content
+
+
+def measured(run: Run) -> bool:
+    """Whether its figures are stored, taken as they would be now."""
+    found = results().get(run.name, {})
+    return (found.get("content"), found.get("protocol")) == (run.content, DIGEST)
+
+
+def train() -> None:
+    """Trains and measures what has not been; what was interrupted goes on. Each in a process of its own, which reads the list anew."""
+    while (code := subprocess.run([sys.executable, __file__, "one"]).returncode) == LEFT:
+        pass
+    sys.exit(code)
+
+
+def one() -> None:
+    """Trains the first that has not finished, or measures it."""
+    for run in LIST:
+        if not trained(run):
+            print("$", *run.command, flush=True)
+            subprocess.run([*run.command, "--out", str(run.folder), *(["--resume"] if run.folder.exists() else [])], check=True)
+            (run.folder / "finished").write_text(run.content)
+        elif not measured(run):
+            begun = perf_counter()
+            store(run, measure(run))
+            print(f"{run.name}: measured in {perf_counter() - begun:.0f} s", flush=True)
+        else:
+            continue
+        sys.exit(LEFT)
+
+
+if __name__ == "__main__":
+    {"train": train, "one": one}[sys.argv[1]]()

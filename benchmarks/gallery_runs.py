@@ -1,0 +1,157 @@
+"""What the gallery trains: tasks with their budgets, variants, and which of them with which seeds."""
+
+import hashlib
+import shlex
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+
+RUNS = Path("runs") / "gallery"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Data, a budget that every variant is given, and what it is judged by.
+
+    Attributes:
+        title: for people.
+        budget: flags of `unetlift train`, the data's folder among them.
+        tests: data sets by name whose test split is scored; the first is the one that stability is measured on.
+        score: of `unetlift evaluate`; more is better.
+        decimals: it is shown with.
+    """
+
+    title: str
+    budget: str
+    tests: dict[str, str]
+    score: str
+    decimals: int
+
+    @property
+    def data(self) -> Path:
+        """What it is trained on."""
+        flags = shlex.split(self.budget)
+        return Path(flags[flags.index("--data") + 1])
+
+
+PHOTOS = "--residual --width 16 --depth 3 --batch-size 8 --crop 128 --learning-rate 0.002 --task restore"
+FACADES = "--data data/facades --task translate --width 16 --depth 4 --batch-size 4 --crop 256 --learning-rate 0.002"
+NUCLEI = "--data data/dsb2018 --width 12 --depth 4 --batch-size 8 --crop 128 --augment microscopy"
+SETS = {"CBSD68": "data/bsds500", "Set14": "data/sr_test/set14"}
+
+TASKS = {
+    "denoise": Task("Denoising, sigma 25", f"--data data/bsds500 --noise 25 {PHOTOS} --epochs 24", SETS, "psnr", 2),
+    "sr4": Task("Super-resolution, x4", f"--data data/bsds500 --scale 4 {PHOTOS} --epochs 24", SETS, "psnr", 2),
+    "nuclei": Task("Nuclei, 2 classes", f"{NUCLEI} --epochs 30", {"dsb2018": "data/dsb2018"}, "miou", 4),
+    "streets": Task(
+        "Streets, 11 classes",
+        "--data data/camvid --width 12 --depth 4 --batch-size 8 --crop 192 --augment light --epochs 20",
+        {"CamVid": "data/camvid"},
+        "miou",
+        4,
+    ),
+    "facades": Task("Facades from labels, L1", f"{FACADES} --epochs 60", {"facades": "data/facades"}, "psnr", 2),
+    "pix2pix": Task("Facades from labels, pix2pix", f"{FACADES} --adversary lsgan --epochs 60", {"facades": "data/facades"}, "psnr", 2),
+    "photos": Task("Denoising, photos_cc", f"--data data/photos_cc --noise 25 {PHOTOS} --epochs 400", SETS, "psnr", 2),
+    "microscopy": Task(
+        "Nuclei from masks, L1",
+        "--data data/masks2018 --task translate --width 12 --depth 4 --batch-size 8 --crop 128 --learning-rate 0.002 --epochs 30",
+        {"masks2018": "data/masks2018"},
+        "psnr",
+        2,
+    ),
+    "start": Task("Nuclei, small", f"{NUCLEI.replace('--width 12', '--width 8')} --epochs 8", {"dsb2018": "data/dsb2018"}, "miou", 4),
+}
+
+CIRCULAR = "--padding-mode circular"
+ADAPTIVE = f"--phase adaptive {CIRCULAR}"
+BASE, BLUR, LIFT = "--down max --up nearest", "--down blur-3 --up bilinear", "--down lift --up lift"
+VARIANTS = {
+    "max+nearest": BASE,
+    "max+unpool": "--down max --up unpool",
+    "stride+transpose": "--down stride --up transpose",
+    "avg+bilinear": "--down avg --up bilinear",
+    "blur-2+bilinear": "--down blur-2 --up bilinear",
+    "blur-3+bilinear": BLUR,
+    "blur-5+bilinear": "--down blur-5 --up bilinear",
+    "blur-3+blur-3": "--down blur-3 --up blur-3",
+    "blur-3+unpool": "--down blur-3 --up unpool",
+    "lift+lift": LIFT,
+    "lift(sum)+lift": f"{LIFT} --lift-bands sum",
+    "lift+lift@adaptive": f"{LIFT} {ADAPTIVE}",
+    "blur-3+bilinear@adaptive": f"{BLUR} {ADAPTIVE}",
+    "max+nearest@adaptive": f"{BASE} {ADAPTIVE}",
+    "max+nearest, circular": f"{BASE} {CIRCULAR}",  # what circular padding does by itself, beside the adaptive ones
+    "blur-3+bilinear, circular": f"{BLUR} {CIRCULAR}",
+    "lift+lift, circular": f"{LIFT} {CIRCULAR}",
+    "max+nearest/c2sp": f"{BASE} --conv c2sp",
+    "max+nearest/deform": f"{BASE} --conv deform",
+    "max+nearest, consistency": f"{BASE} --consistency 30",
+    "blur-3+bilinear, consistency": f"{BLUR} --consistency 30",
+    "blur-3+bilinear, consistency 300": f"{BLUR} --consistency 300",
+    "blur-3+bilinear@learned": f"{BLUR} --phase learned {CIRCULAR}",
+    "fourier+fourier/filtered": f"--down fourier --up fourier --activation filtered-poly {CIRCULAR}",
+}
+"""By name, flags of `unetlift train` beside the task's."""
+
+PRINCIPAL = ("max+nearest", "blur-3+bilinear", "lift+lift", "lift+lift@adaptive")
+FEW = (*PRINCIPAL, "max+unpool", "lift(sum)+lift", "stride+transpose", "blur-5+bilinear")
+TELLING = (*PRINCIPAL, "max+unpool")
+MOVING = ("blur-3+bilinear, consistency", "blur-3+bilinear, consistency 300", "max+nearest, consistency", "blur-3+bilinear@learned")
+MOST = tuple(name for name in VARIANTS if name not in (*MOVING, "fourier+fourier/filtered"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        task: a name in `TASKS`.
+        variant: a name in `VARIANTS`.
+        seed: of `unetlift train`.
+    """
+
+    task: str
+    variant: str
+    seed: int = 0
+    flags: str = field(default="", compare=False)
+
+    @property
+    def name(self) -> str:
+        """By which its figures are stored."""
+        return f"{self.task}/{self.variant}/{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Where it trains."""
+        return RUNS / self.task / self.variant.replace("/", "-").replace(", ", "-") / str(self.seed)
+
+    @property
+    def command(self) -> list[str]:
+        """The command that trains it, but for --out."""
+        said = f"{TASKS[self.task].budget} {VARIANTS[self.variant]} --seed {self.seed}"
+        return ["unetlift", "train", *shlex.split(said), "--no-report", "--previews", "0", "--workers", "0"]
+
+    @cached_property
+    def content(self) -> str:
+        """What makes it another run: the command and the data."""
+        return hashlib.sha256("\n".join([*self.command, data_hash(TASKS[self.task].data)]).encode()).hexdigest()
+
+
+@cache
+def data_hash(folder: Path) -> str:
+    """Of every file's name and bytes."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+LIST = [
+    *(Run("denoise", name) for name in TELLING),
+    *(Run("nuclei", name) for name in MOVING[:2]),
+    *(Run("nuclei", name, seed) for seed in (1, 2) for name in PRINCIPAL),
+    *(Run("denoise", name) for name in MOST if name not in TELLING),
+    *(Run("nuclei", name) for name in (*MOST, *MOVING[2:]) if name not in TELLING),
+]
+"""Every run there is, in the order in which they are trained."""
