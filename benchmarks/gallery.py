@@ -1,6 +1,6 @@
 """The proof: every variant trained alike on real data, its quality, stability and cost.
 
-    python benchmarks/gallery.py train       # all that is in the list and not done, one at a time; resumable
+    python benchmarks/gallery.py --train     # all that is in the list and not done, one at a time; resumable
 
 Data: data_scripts/{bsds500,sr_test,dsb2018,camvid,facades,photos_cc}.py, each into data/NAME; facades with --source paris,
 and data/masks2018 by dsb2018.py with --layout translate.
@@ -17,9 +17,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import segmentation_models_pytorch as smp
+import torch
 from gallery_measure import PROTOCOL, measure
-from gallery_runs import LIST, Run
+from gallery_runs import LIST, PEERS, Run
 
+import unetlift
 from unetlift.checkpoint import write_atomically
 
 RESULTS = Path(__file__).with_suffix(".json")
@@ -51,6 +54,8 @@ def compact(values: Any) -> str:
 
 def trained(run: Run) -> bool:
     """Whether this very run is done: the same command on the same data."""
+    if run.shipped:
+        return True
     mark = run.folder / "finished"
     return mark.exists() and mark.read_text() == run.content
 
@@ -63,9 +68,17 @@ def measured(run: Run) -> bool:
 
 def train() -> None:
     """Trains and measures what has not been; what was interrupted goes on. Each in a process of its own, which reads the list anew."""
-    while (code := subprocess.run([sys.executable, __file__, "one"]).returncode) == LEFT:
+    while (code := subprocess.run([sys.executable, __file__, "--one"]).returncode) == LEFT:
         pass
     sys.exit(code)
+
+
+def begin_peer(run: Run) -> None:
+    """A network of smp's with random weights, as a model folder that changes nothing of it."""
+    torch.manual_seed(run.seed)
+    classes = {"nuclei": 2}.get(run.task, 3)
+    network = smp.Unet(PEERS[run.variant], encoder_weights=None, encoder_depth=4, decoder_channels=(96, 48, 24, 12), classes=classes)
+    unetlift.from_smp(network).save_pretrained(run.start)
 
 
 def one() -> None:
@@ -73,6 +86,8 @@ def one() -> None:
     for run in LIST:
         if not trained(run):
             print("$", *run.command, flush=True)
+            if run.start is not None and not run.start.exists():
+                begin_peer(run)
             subprocess.run([*run.command, "--out", str(run.folder), *(["--resume"] if run.folder.exists() else [])], check=True)
             (run.folder / "finished").write_text(run.content)
         elif not measured(run):
@@ -85,4 +100,4 @@ def one() -> None:
 
 
 if __name__ == "__main__":
-    {"train": train, "one": one}[sys.argv[1]]()
+    {"--train": train, "--one": one}[sys.argv[1]]()

@@ -34,7 +34,7 @@ PROTOCOL: dict[str, Any] = {
 
 def measure(run: Run) -> dict[str, Any]:
     """The figures of a finished run's best network."""
-    return figures_of(load_predictor(run.folder / "best", "cpu", "float32"), run.task)
+    return figures_of(load_predictor(run.best, "cpu", "float32"), run.task)
 
 
 def figures_of(predictor: Predictor, task: str) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """What the gallery trains: tasks with their budgets, variants, and which of them with which seeds."""
 
 import hashlib
+import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -94,6 +95,12 @@ VARIANTS = {
 }
 """By name, flags of `unetlift train` beside the task's."""
 
+PEERS = {
+    # smp's own networks, with the encoder's own strides; the second has timm's BlurPool in its residual blocks
+    "smp.Unet/resnet18": "tu-resnet18",
+    "smp.Unet/resnet18, timm blur": "tu-resnetblur18",
+}
+
 PRINCIPAL = ("max+nearest", "blur-3+bilinear", "lift+lift", "lift+lift@adaptive")
 FEW = (*PRINCIPAL, "max+unpool", "lift(sum)+lift", "stride+transpose", "blur-5+bilinear")
 TELLING = (*PRINCIPAL, "max+unpool")
@@ -107,14 +114,13 @@ class Run:
 
     Attributes:
         task: a name in `TASKS`.
-        variant: a name in `VARIANTS`.
+        variant: a name in `VARIANTS` or `PEERS`.
         seed: of `unetlift train`.
     """
 
     task: str
     variant: str
     seed: int = 0
-    flags: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
@@ -122,14 +128,33 @@ class Run:
         return f"{self.task}/{self.variant}/{self.seed}"
 
     @property
+    def shipped(self) -> bool:
+        """Whether benchmarks/checkpoints.py has trained it, with this budget."""
+        return self.task == "nuclei" and self.seed == 0 and self.variant in TELLING
+
+    @property
     def folder(self) -> Path:
         """Where it trains."""
-        return RUNS / self.task / self.variant.replace("/", "-").replace(", ", "-") / str(self.seed)
+        return RUNS / self.task / re.sub("[/, ]+", "-", self.variant) / str(self.seed)
+
+    @property
+    def best(self) -> Path:
+        """The model folder."""
+        return Path("checkpoints") / self.variant if self.shipped else self.folder / "best"
+
+    @property
+    def start(self) -> Path | None:
+        """Where a peer's random weights lie, as `unetlift convert` has made them."""
+        return self.folder.with_name("start") / str(self.seed) if self.variant in PEERS else None
 
     @property
     def command(self) -> list[str]:
         """The command that trains it, but for --out."""
-        said = f"{TASKS[self.task].budget} {VARIANTS[self.variant]} --seed {self.seed}"
+        budget = TASKS[self.task].budget
+        flags = VARIANTS.get(self.variant, f"--from {self.start}")
+        if self.start is not None:
+            budget = re.sub(r"--(width|depth) \d+ ?", "", budget)  # those of the U-Net that it is not
+        said = f"{budget} {flags} --seed {self.seed}"
         return ["unetlift", "train", *shlex.split(said), "--no-report", "--previews", "0", "--workers", "0"]
 
     @cached_property
@@ -148,10 +173,11 @@ def data_hash(folder: Path) -> str:
 
 
 LIST = [
-    *(Run("denoise", name) for name in TELLING),
+    *(Run("denoise", name) for name in PRINCIPAL),
+    *(Run("nuclei", name) for name in TELLING),
     *(Run("nuclei", name) for name in MOVING[:2]),
+    *(Run("denoise", name) for name in MOST if name not in PRINCIPAL),
     *(Run("nuclei", name, seed) for seed in (1, 2) for name in PRINCIPAL),
-    *(Run("denoise", name) for name in MOST if name not in TELLING),
     *(Run("nuclei", name) for name in (*MOST, *MOVING[2:]) if name not in TELLING),
 ]
 """Every run there is, in the order in which they are trained."""
