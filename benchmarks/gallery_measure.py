@@ -28,6 +28,7 @@ PROTOCOL: dict[str, Any] = {
     "whole": [list(shift) for shift in WHOLE],
     "parts": [list(shift) for shift in PARTS],
     "precision": "float32",
+    "figures": list(FIGURES),
 }
 """By which all are measured; another protocol measures anew."""
 
@@ -84,6 +85,7 @@ def steadiness(function: stability.Function, pictures: Sequence[torch.Tensor], m
         "agreement": means.get("agreement"),
         "total_variation": means["total_variation"],
         "by_image": [round(value, 4) for value in report.by_image().values()],
+        "variation_by_image": [round(value, 6) for value in report.by_image("total_variation").values()],
         "by_shift": {f"{distance:g}": round(value, 4) for distance, value in report.by_shift().items()},
     }
 

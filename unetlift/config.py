@@ -43,6 +43,7 @@ class NetworkConfig:
         conv: the blocks' convolutions: conv (3x3), c2sp (2x2 with symmetric padding), deform or deform-v2 (deformable).
         deform_levels: so many of the deepest levels have the deformable ones, the others conv.
         activation: relu, filtered-relu or filtered-poly (free of aliasing, and slow).
+        skips: whether the decoder also gets the encoder's features; without them (SegNet) it has what the pools hand on.
         in_channels: of the picture.
         classes: output channels.
         lift_start: the wavelet a lift is before training: haar, lazy or cdf53.
@@ -72,6 +73,7 @@ class NetworkConfig:
     lift_learned: bool = True
     lift_shared: bool = True
     stem: str = "dense"
+    skips: bool = True
 
     def __post_init__(self) -> None:
         one_of("stem", self.stem, ("dense", "keep"))
@@ -80,11 +82,11 @@ class NetworkConfig:
 
     @property
     def variant(self) -> str:
-        """`DOWN+UP` or `DOWN+UP@adaptive`, with a lift's bands, convolution, activation and encoder where they are not the usual."""
+        """`DOWN+UP` or `DOWN+UP@adaptive`, with a lift's bands, convolution, activation, encoder and `no-skips` if not the usual."""
         bands = f"({self.lift_bands})" if self.down == "lift" and self.lift_bands != "LL" else ""
         phase = f"@{self.phase}" if self.phase != "fixed" else ""
         options = (self.conv, "conv"), (self.activation, "relu"), (self.encoder, "plain")
-        others = [name for name, usual in options if name != usual]
+        others = [name for name, usual in options if name != usual] + ["no-skips"] * (not self.skips)
         return "/".join([f"{self.down}{bands}+{self.up}{phase}", *others])
 
     @property

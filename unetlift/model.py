@@ -1,4 +1,4 @@
-"""The U, read aloud: down with traces, up with the same traces, skips in between (arXiv 1505.04597)."""
+"""The U, read aloud: down with traces, up with the same traces, skips in between or none (arXiv 1505.04597, 1511.00561)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class UNet(Freezable):
         below = [*widths[1:-1], self.encoder.skips[-1]]
         self.projections = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(below, raised, strict=True))
         self.ups = nn.ModuleList(ups)
-        joined = [a + b for a, b in zip(raised, self.encoder.skips, strict=False)]
+        joined = [a + b if config.skips else a for a, b in zip(raised, self.encoder.skips, strict=False)]
         self.blocks = nn.ModuleList(Block(a, b, kind) for a, b, kind in zip(joined, widths, kinds, strict=False))
         self.head = nn.Conv2d(widths[0], config.classes, 1)
 
@@ -96,7 +96,7 @@ class UNet(Freezable):
     def _raise(self, y: Features, level: int, skip: Features | None, trace: Trace) -> Features:
         """What comes from below a level to what leaves it."""
         raised = self.ups[level](self.projections[level](y), trace)
-        return self.blocks[level](raised if skip is None else torch.cat((skip, raised), 1))
+        return self.blocks[level](torch.cat((skip, raised), 1) if skip is not None and self.config.skips else raised)
 
     def renew_head(self, classes: int) -> None:
         """A new last layer, for other classes."""
