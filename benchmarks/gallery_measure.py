@@ -35,7 +35,10 @@ PROTOCOL: dict[str, Any] = {
 
 def measure(run: Run) -> dict[str, Any]:
     """The figures of a finished run's best network."""
-    return figures_of(load_predictor(run.best, "cpu", "float32"), run.task)
+    predictor = load_predictor(run.best, "cpu", "float32")
+    if run.task == "start":  # many, and asked for their quality alone
+        return {"quality": {f"{test}, none": quality(predictor, Path(folder), "none") for test, folder in TASKS[run.task].tests.items()}}
+    return figures_of(predictor, run.task)
 
 
 def figures_of(predictor: Predictor, task: str) -> dict[str, Any]:

@@ -101,6 +101,17 @@ PEERS = {
     "smp.Unet/resnet18, timm blur": "tu-resnetblur18",
 }
 
+SKIPS = {"": "", ", no skips": " --no-skips"}
+PENALTIES = "0", "0.1", "1"
+STARTS = {
+    f"lift+lift, {start}, {weight}{skips}": f"{LIFT} --lift-start {start} --lift-penalty {weight}{flag}"
+    for start in ("haar", "lazy", "cdf53")
+    for weight in PENALTIES
+    for skips, flag in SKIPS.items()
+}
+STARTS |= {f"{name}{skips}": f"{VARIANTS[name]}{flag}" for name in ("max+nearest", "max+unpool") for skips, flag in SKIPS.items()}
+"""What a lift is before training, and how much its regularisers weigh; and what it is to be better than."""
+
 PRINCIPAL = ("max+nearest", "blur-3+bilinear", "lift+lift", "lift+lift@adaptive")
 FEW = (*PRINCIPAL, "max+unpool", "lift(sum)+lift", "stride+transpose", "blur-5+bilinear")
 TELLING = (*PRINCIPAL, "max+unpool")
@@ -114,7 +125,7 @@ class Run:
 
     Attributes:
         task: a name in `TASKS`.
-        variant: a name in `VARIANTS` or `PEERS`.
+        variant: a name in `VARIANTS`, `PEERS` or, of the task `start`, `STARTS`.
         seed: of `unetlift train`.
     """
 
@@ -151,7 +162,7 @@ class Run:
     def command(self) -> list[str]:
         """The command that trains it, but for --out."""
         budget = TASKS[self.task].budget
-        flags = VARIANTS.get(self.variant, f"--from {self.start}")
+        flags = (VARIANTS | STARTS).get(self.variant, f"--from {self.start}")
         if self.start is not None:
             budget = re.sub(r"--(width|depth) \d+ ?", "", budget)  # those of the U-Net that it is not
         said = f"{budget} {flags} --seed {self.seed}"
@@ -177,7 +188,15 @@ LIST = [
     *(Run("nuclei", name) for name in TELLING),
     *(Run("nuclei", name) for name in MOVING[:2]),
     *(Run("denoise", name) for name in MOST if name not in PRINCIPAL),
+    *(Run("nuclei", name) for name in MOST if name not in TELLING),
     *(Run("nuclei", name, seed) for seed in (1, 2) for name in PRINCIPAL),
-    *(Run("nuclei", name) for name in (*MOST, *MOVING[2:]) if name not in TELLING),
+    *(Run(task, name) for task in ("photos", "microscopy") for name in TELLING),
+    *(Run("start", name, seed) for seed in range(3) for name in STARTS),
+    *(Run("facades", name) for name in FEW),
+    *(Run("sr4", name) for name in FEW),
+    *(Run("streets", name) for name in (*FEW, "max+nearest/c2sp", "max+nearest/deform")),
+    *(Run("nuclei", name) for name in (*PEERS, *MOVING[2:], "fourier+fourier/filtered")),
+    *(Run("pix2pix", name) for name in TELLING),
+    *(Run("denoise", name) for name in (*PEERS, "fourier+fourier/filtered")),
 ]
 """Every run there is, in the order in which they are trained."""

@@ -1,0 +1,154 @@
+"""What papers, and this project, claim of pools; held against the gallery's figures, picture by picture."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean
+from typing import Any
+
+from gallery_runs import TASKS, Run
+
+from unetlift.stability import interval
+
+Runs = dict[str, dict[str, Any]]
+TOLERANCE = {"psnr": 0.1, "miou": 0.005}
+"""What counts as equal quality."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A figure of one variant less that of another, on the same pictures.
+
+    Attributes:
+        task: a name in `TASKS`.
+        one: a variant, and `|` and an anchor, where there is any.
+        other: likewise.
+        figure: quality, roll, crop, subpixel or variation.
+        wish: more, less, or kept (no more is lost than `TOLERANCE`).
+    """
+
+    task: str
+    one: str
+    other: str
+    figure: str
+    wish: str
+
+    def values(self, runs: Runs, variant: str) -> list[float] | None:
+        """Of each picture, the mean over the seeds that both have."""
+        found = [_figures(runs[Run(self.task, name_of(variant), seed).name], self, variant) for seed in self.seeds(runs)]
+        return [fmean(values) for values in zip(*found, strict=True)] if found else None
+
+    def seeds(self, runs: Runs) -> list[int]:
+        """Those that both variants were trained with."""
+        names = name_of(self.one), name_of(self.other)
+        return [seed for seed in range(3) if all(Run(self.task, name, seed).name in runs for name in names)]
+
+    def difference(self, runs: Runs) -> tuple[float, float, float] | None:
+        """Mean, and its 95 % interval over the pictures; None where a run is missing."""
+        one, other = self.values(runs, self.one), self.values(runs, self.other)
+        if one is None or other is None:
+            return None
+        found = interval([a - b for a, b in zip(one, other, strict=True)])
+        return found.mean, found.low, found.high
+
+    def holds(self, runs: Runs) -> bool | None:
+        """True, False (it is the opposite), or None: the pictures do not decide."""
+        _, low, high = self.difference(runs)
+        if self.wish == "less":
+            low, high = -high, -low
+        bar = -TOLERANCE[TASKS[self.task].score] if self.wish == "kept" else 0.0
+        return True if low > bar else False if high < bar else None
+
+
+def name_of(variant: str) -> str:
+    """Without its anchor."""
+    return variant.partition(" | ")[0]
+
+
+def _figures(row: dict[str, Any], comparison: Comparison, variant: str) -> list[float]:
+    anchor = variant.partition(" | ")[2] or "none"
+    if comparison.figure == "quality":
+        first = next(iter(TASKS[comparison.task].tests))
+        return [value or 0.0 for value in row["quality"][f"{first}, {anchor}"]["each"]]
+    if comparison.figure == "variation":
+        return row["stability"][f"crop, {anchor}"]["variation_by_image"]
+    return row["stability"][f"{comparison.figure}, {anchor}"]["by_image"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence and what would show it."""
+
+    text: str
+    comparisons: tuple[Comparison, ...]
+
+    def shown(self, runs: Runs) -> list[Comparison]:
+        """The comparisons that there are runs for."""
+        return [comparison for comparison in self.comparisons if comparison.difference(runs) is not None]
+
+    def verdict(self, runs: Runs) -> str:
+        """confirmed where every comparison says so, opposite where every one says the opposite."""
+        held = [comparison.holds(runs) for comparison in self.shown(runs)]
+        if not held:
+            return "not measured"
+        if len(set(held)) == 1 and held[0] is not None:
+            return "**confirmed**" if held[0] else "**opposite**"
+        counts = (f"{held.count(value)} {word}" for value, word in ((True, "for"), (False, "against"), (None, "open")) if value in held)
+        return f"**not confirmed** ({', '.join(counts)})"
+
+
+def _each(tasks: str, one: str, other: str, **wishes: str) -> Iterator[Comparison]:
+    for task in tasks.split():
+        for figure, wish in wishes.items():
+            yield Comparison(task, one, other, figure, wish)
+
+
+PICTURES, CLASSES = "denoise sr4 facades pix2pix", "nuclei streets"
+EVERY = f"{PICTURES} {CLASSES}"
+ADAPTIVE = ("lift+lift", "blur-3+bilinear", "max+nearest")
+each: Callable[..., tuple[Comparison, ...]] = lambda *args, **wishes: tuple(_each(*args, **wishes))  # noqa: E731
+kept = partial(each, quality="kept")
+
+CLAIMS = [
+    Claim(
+        "BlurPool holds stiller under crop in image-to-image work",
+        each(PICTURES, "blur-3+bilinear", "max+nearest", crop="more"),
+    ),
+    Claim("... and keeps the quality", kept(PICTURES, "blur-3+bilinear", "max+nearest")),
+    Claim("The same of segmentation: stiller", each(CLASSES, "blur-3+bilinear", "max+nearest", crop="more")),
+    Claim("... and as good", kept(CLASSES, "blur-3+bilinear", "max+nearest")),
+    Claim(
+        "A larger filter holds stiller",
+        each(EVERY, "blur-3+bilinear", "blur-2+bilinear", crop="more") + each(EVERY, "blur-5+bilinear", "blur-3+bilinear", crop="more"),
+    ),
+    Claim(
+        "... and is blurrier (less total variation)",
+        each(PICTURES, "blur-3+bilinear", "blur-2+bilinear", variation="less")
+        + each(PICTURES, "blur-5+bilinear", "blur-3+bilinear", variation="less"),
+    ),
+    Claim("LiftUpPool brings back detail that MaxUnpool loses, beside skips", each(PICTURES, "lift+lift", "max+unpool", quality="more")),
+    Claim("... and without skips", each("start", "lift+lift, haar, 0.1, no skips", "max+unpool, no skips", quality="more")),
+    Claim(
+        "LiftPool segments better",
+        each(CLASSES, "lift+lift", "max+nearest", quality="more") + each(CLASSES, "lift+lift", "max+unpool", quality="more"),
+    ),
+    Claim("The sum of the sub-bands is better than LL", each(EVERY, "lift(sum)+lift", "lift+lift", quality="more")),
+    Claim(
+        "The adaptive phase is exact under roll",
+        tuple(c for name in ADAPTIVE for c in each("denoise nuclei", f"{name}@adaptive", f"{name}, circular", roll="more")),
+    ),
+    Claim(
+        "... at no cost in quality (beside the same padding)",
+        tuple(c for name in ADAPTIVE for c in kept("denoise nuclei", f"{name}@adaptive", f"{name}, circular")),
+    ),
+    Claim(
+        "A landmark holds any network stiller under crop",
+        tuple(c for name in (*ADAPTIVE, "max+unpool", "stride+transpose") for c in each(EVERY, f"{name} | landmark", name, crop="more")),
+    ),
+    Claim(
+        "... at no cost in quality",
+        tuple(c for name in (*ADAPTIVE, "max+unpool", "stride+transpose") for c in kept(EVERY, f"{name} | landmark", name)),
+    ),
+    Claim("C2sp is as good as 3x3, with fewer parameters", kept("denoise nuclei streets", "max+nearest/c2sp", "max+nearest")),
+    Claim("Deformable convolution raises mIoU", each(CLASSES, "max+nearest/deform", "max+nearest", quality="more")),
+]
