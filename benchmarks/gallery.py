@@ -25,15 +25,23 @@ from gallery_runs import LIST, PEERS, Run
 import unetlift
 from unetlift.checkpoint import write_atomically
 
+ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).with_suffix(".json")
 DIGEST = hashlib.sha256(json.dumps(PROTOCOL).encode()).hexdigest()
+PICTURE = 20
+"""Of the test split, in the animation."""
 LEFT = 75
 """The exit code of `one` where it has done something: there may be more."""
 
 
-def results() -> dict[str, Any]:
-    """What is stored, by run."""
-    return json.loads(RESULTS.read_text())["runs"] if RESULTS.exists() else {}
+def stored() -> dict[str, Any]:
+    """All that was measured so far."""
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"runs": {}}
+
+
+def put(everything: dict[str, Any]) -> None:
+    """Writes it, whole or not at all."""
+    write_atomically(RESULTS, lambda part: part.write_text(compact(everything)))
 
 
 def store(run: Run, figures: dict[str, Any]) -> None:
@@ -41,9 +49,9 @@ def store(run: Run, figures: dict[str, Any]) -> None:
     names = ("unetlift", "torch", "lightning", "albumentations", "segmentation-models-pytorch")
     made = {"content": run.content, "protocol": DIGEST, "command": " ".join(run.command)}
     made["versions"] = " ".join(f"{name} {version(name)}" for name in names)
-    everything = {"machine": f"{platform.machine()}, 2 CPU cores, no GPU", "python": platform.python_version(), "protocol": PROTOCOL}
-    everything["runs"] = results() | {run.name: made | figures}
-    write_atomically(RESULTS, lambda part: part.write_text(compact(everything)))
+    found = stored()
+    about = {"machine": f"{platform.machine()}, 2 CPU cores, no GPU", "python": platform.python_version(), "protocol": PROTOCOL}
+    put(found | about | {"runs": found["runs"] | {run.name: made | figures}})
 
 
 def compact(values: Any) -> str:
@@ -62,7 +70,7 @@ def trained(run: Run) -> bool:
 
 def measured(run: Run) -> bool:
     """Whether its figures are stored, taken as they would be now."""
-    found = results().get(run.name, {})
+    found = stored()["runs"].get(run.name, {})
     return (found.get("content"), found.get("protocol")) == (run.content, DIGEST)
 
 
@@ -99,5 +107,27 @@ def one() -> None:
         sys.exit(LEFT)
 
 
+def cost() -> None:
+    """Measures what every variant costs."""
+    from gallery_cost import cost
+
+    put(stored() | {"cost": cost()})
+
+
+def table() -> None:
+    """Fills the tables of the pages."""
+    from gallery_tables import write
+
+    write(stored(), ROOT)
+
+
+def figures() -> None:
+    """Draws what the README shows."""
+    from gallery_figures import animation, curves
+
+    curves(stored()["runs"], ROOT / "docs" / "gallery.png")
+    animation(ROOT / "docs" / "gallery.webp", sorted(Path("data/dsb2018/test/images").iterdir())[PICTURE])
+
+
 if __name__ == "__main__":
-    {"--train": train, "--one": one}[sys.argv[1]]()
+    {"--train": train, "--one": one, "--cost": cost, "--table": table, "--figures": figures}[sys.argv[1]]()

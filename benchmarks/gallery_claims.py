@@ -1,6 +1,6 @@
 """What papers, and this project, claim of pools; held against the gallery's figures, picture by picture."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
@@ -11,6 +11,8 @@ from gallery_runs import TASKS, Run
 from unetlift.stability import interval
 
 Runs = dict[str, dict[str, Any]]
+Difference = tuple[float, float, float]
+"""The mean over the pictures, and the ends of its 95 % interval."""
 TOLERANCE = {"psnr": 0.1, "miou": 0.005}
 """What counts as equal quality."""
 
@@ -43,7 +45,7 @@ class Comparison:
         names = name_of(self.one), name_of(self.other)
         return [seed for seed in range(3) if all(Run(self.task, name, seed).name in runs for name in names)]
 
-    def difference(self, runs: Runs) -> tuple[float, float, float] | None:
+    def difference(self, runs: Runs) -> Difference | None:
         """Mean, and its 95 % interval over the pictures; None where a run is missing."""
         one, other = self.values(runs, self.one), self.values(runs, self.other)
         if one is None or other is None:
@@ -51,9 +53,8 @@ class Comparison:
         found = interval([a - b for a, b in zip(one, other, strict=True)])
         return found.mean, found.low, found.high
 
-    def holds(self, runs: Runs) -> bool | None:
-        """True, False (it is the opposite), or None: the pictures do not decide."""
-        _, low, high = self.difference(runs)
+    def holds(self, low: float, high: float) -> bool | None:
+        """What the interval says: True, False (it is the opposite), or None: the pictures do not decide."""
         if self.wish == "less":
             low, high = -high, -low
         bar = -TOLERANCE[TASKS[self.task].score] if self.wish == "kept" else 0.0
@@ -82,19 +83,25 @@ class Claim:
     text: str
     comparisons: tuple[Comparison, ...]
 
-    def shown(self, runs: Runs) -> list[Comparison]:
-        """The comparisons that there are runs for."""
-        return [comparison for comparison in self.comparisons if comparison.difference(runs) is not None]
+    def shown(self, found: dict[Comparison, Difference]) -> list[tuple[Comparison, bool | None]]:
+        """The comparisons that there are runs for, and what they say."""
+        return [(comparison, comparison.holds(*found[comparison][1:])) for comparison in self.comparisons if comparison in found]
 
-    def verdict(self, runs: Runs) -> str:
+    def verdict(self, found: dict[Comparison, Difference]) -> str:
         """confirmed where every comparison says so, opposite where every one says the opposite."""
-        held = [comparison.holds(runs) for comparison in self.shown(runs)]
+        held = [says for _, says in self.shown(found)]
         if not held:
             return "not measured"
         if len(set(held)) == 1 and held[0] is not None:
             return "**confirmed**" if held[0] else "**opposite**"
         counts = (f"{held.count(value)} {word}" for value, word in ((True, "for"), (False, "against"), (None, "open")) if value in held)
         return f"**not confirmed** ({', '.join(counts)})"
+
+
+def differences(claims: Sequence[Claim], runs: Runs) -> dict[Comparison, Difference]:
+    """Of every comparison that there are runs for."""
+    found = {comparison: comparison.difference(runs) for claim in claims for comparison in claim.comparisons}
+    return {comparison: difference for comparison, difference in found.items() if difference is not None}
 
 
 def _each(tasks: str, one: str, other: str, **wishes: str) -> Iterator[Comparison]:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from gallery_claims import CLAIMS, Comparison, Runs
-from gallery_runs import PEERS, TASKS, VARIANTS, Run
+from gallery_claims import CLAIMS, Comparison, Difference, Runs, differences
+from gallery_runs import PEERS, STARTS, TASKS, VARIANTS, Run
 
 from unetlift.report import decibels
 
@@ -21,9 +21,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def rows_of(runs: Runs, task: str) -> dict[str, list[dict]]:
+def rows_of(runs: Runs, task: str, names: Sequence[str] = NAMES) -> dict[str, list[dict]]:
     """By variant, in the list's order, the rows of all its seeds."""
-    found = {name: [runs[key] for seed in range(3) if (key := Run(task, name, seed).name) in runs] for name in NAMES}
+    found = {name: [runs[key] for seed in range(3) if (key := Run(task, name, seed).name) in runs] for name in names}
     return {name: rows for name, rows in found.items() if rows}
 
 
@@ -95,38 +95,63 @@ def seeds_table(runs: Runs) -> str:
     return table(head, body)
 
 
-def claims_table(runs: Runs) -> str:
+def claims_table(found: dict[Comparison, Difference]) -> str:
     """Each claim with its verdict."""
-    return table(["claim", "verdict", "comparisons"], [[c.text, c.verdict(runs), str(len(c.shown(runs)))] for c in CLAIMS])
+    return table(["claim", "verdict", "comparisons"], [[c.text, c.verdict(found), str(len(c.shown(found)))] for c in CLAIMS])
 
 
-def evidence_table(runs: Runs) -> str:
+def evidence_table(found: dict[Comparison, Difference], runs: Runs) -> str:
     """Each comparison of each claim: the mean difference, and its 95 % interval over the test pictures."""
+    rows = [(claim, comparison, says) for claim in CLAIMS for comparison, says in claim.shown(found)]
     body = []
-    for claim in CLAIMS:
-        for comparison in claim.shown(runs):
-            body.append([claim.text, *_evidence(comparison, runs)])
+    for claim, comparison, says in rows:
+        digits = {"quality": TASKS[comparison.task].decimals, "variation": 5}.get(comparison.figure, 1)
+        mean, low, high = (f"{value:+.{digits}f}" for value in found[comparison])
+        what = f"{comparison.figure}: `{comparison.one}` less `{comparison.other}`".replace(" | landmark", ", landmark")
+        said = {True: "for", False: "against", None: "open"}[says]
+        body.append([claim.text, comparison.task, what, mean, f"{low} to {high}", str(len(comparison.seeds(runs))), said])
     return table(["claim", "task", "difference", "mean", "95 % interval", "seeds", "says"], body)
 
 
-def _evidence(comparison: Comparison, runs: Runs) -> list[str]:
-    mean, low, high = comparison.difference(runs)
-    digits = {"quality": TASKS[comparison.task].decimals, "variation": 5}.get(comparison.figure, 1)
-    what = f"{comparison.figure}: `{comparison.one}` less `{comparison.other}`".replace(" | landmark", ", landmark")
-    said = {True: "for", False: "against", None: "open"}[comparison.holds(runs)]
-    interval = f"{low:+.{digits}f} to {high:+.{digits}f}"
-    return [comparison.task, what, f"{mean:+.{digits}f}", interval, str(len(comparison.seeds(runs))), said]
+def starts_table(runs: Runs) -> str:
+    """Where a lift starts, by weight of its regularisers, with and without skips."""
+    found = {name: [score(row, "start", "dsb2018") for row in rows] for name, rows in rows_of(runs, "start", tuple(STARTS)).items()}
+    bases = dict.fromkeys(name.removesuffix(", no skips") for name in found)
+    body = [[f"`{base}`", _spread(found.get(base, [])), _spread(found.get(f"{base}, no skips", []))] for base in bases]
+    return table(["pools, start, weight", "with skips: mean (range, seeds)", "without skips"], body)
 
 
-def all_tables(runs: Runs) -> dict[str, str]:
+def _spread(scores: list[float]) -> str:
+    return f"{fmean(scores):.4f} ({min(scores):.4f} to {max(scores):.4f}, {len(scores)})" if scores else ""
+
+
+def budgets_table() -> str:
+    """What every variant of a task is given."""
+    return table(["task", "flags"], [[spec.title, f"`{spec.budget}`"] for spec in TASKS.values()])
+
+
+def cost_table(rows: dict[str, dict]) -> str:
+    """Ratios to max+nearest."""
+    keys = ("parameters", "multiplications", "train_ms", "train_mb", "infer_ms", "infer_mb")
+    head = ["variant", "parameters", "multiply-adds", "training step", "its memory", "inference", "its memory"]
+    base = rows["max+nearest"]
+    body = [[f"`{name}`", *(f"{row[key] / base[key]:.2f}" if key in row else "" for key in keys)] for name, row in rows.items()]
+    return table(head, body)
+
+
+def all_tables(found: dict) -> dict[str, str]:
     """By the name of their marker."""
+    runs = found["runs"]
+    weighed = differences(CLAIMS, runs)
     tables = {task: task_table(runs, task) for task in TASKS if task != "start" and rows_of(runs, task)}
     return tables | {
         "central": central_table(runs),
         "seeds": seeds_table(runs),
-        "claims": claims_table(runs),
-        "evidence": evidence_table(runs),
-    }
+        "claims": claims_table(weighed),
+        "evidence": evidence_table(weighed, runs),
+        "starts": starts_table(runs),
+        "budgets": budgets_table(),
+    } | ({"cost": cost_table(found["cost"])} if "cost" in found else {})
 
 
 def filled(text: str, tables: dict[str, str]) -> str:
@@ -134,9 +159,9 @@ def filled(text: str, tables: dict[str, str]) -> str:
     return MARK.sub(lambda mark: mark[1] + tables.get(mark[2], "Not measured yet.\n") + mark[3], text)
 
 
-def write(runs: Runs, root: Path) -> None:
+def write(found: dict, root: Path) -> None:
     """Fills the pages' tables, and prints them."""
-    tables = all_tables(runs)
+    tables = all_tables(found)
     for name in PAGES:
         path = root / name
         path.write_text(filled(path.read_text(), tables))
