@@ -107,6 +107,13 @@ def test_two_trainings_of_one_variant_are_told_apart_by_their_folders(tmp_path: 
     assert [network.name for network in compare.find(tmp_path)] == ["max+nearest (x/best)", "max+nearest (x/last)"]
 
 
+def test_a_network_that_lies_above_others_of_its_variant_keeps_the_name(tmp_path: Path) -> None:
+    baseline = {"down": "max", "up": "nearest"}
+    save(tmp_path, {"max+nearest": baseline, "denoise/max+nearest": baseline, "other/mine": baseline})
+    names = [network.name for network in compare.find(tmp_path)]
+    assert names == ["max+nearest", "max+nearest (denoise)", "max+nearest (other/mine)"]
+
+
 @pytest.mark.parametrize("shift", [(1, 1), (0, 1), (3, -5), (-16, 7), (16, 16)])
 def test_an_adaptive_circular_network_is_exact_under_every_roll(bench: compare.Bench, picture: np.ndarray, shift: tuple[int, int]) -> None:
     results = bench.move(bench.begin(picture, "roll"), Shift(*shift))

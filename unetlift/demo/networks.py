@@ -57,9 +57,12 @@ def find(checkpoints: Path) -> tuple[Network, ...]:
     variants = [predictor.model.config.variant for predictor in predictors]
     networks = []
     for folder, predictor, variant in zip(folders, predictors, variants, strict=True):
-        # Two trainings of one variant are told apart by where they lie.
-        name = variant if variants.count(variant) == 1 else f"{variant} ({folder.relative_to(checkpoints)})"
-        networks.append(Network(name, predictor.model.config, predictor))
+        depths = [len(other.parts) for other, its in zip(folders, variants, strict=True) if its == variant]
+        # Where there are several, one that lies above the others keeps the name alone; those are told apart by where they lie.
+        plain = depths.count(len(folder.parts)) == 1 and len(folder.parts) == min(depths)
+        place = folder.relative_to(checkpoints)
+        where = place.parent if place.name == variant and place.parent != Path() else place
+        networks.append(Network(variant if plain else f"{variant} ({where.as_posix()})", predictor.model.config, predictor))
     rank = {variant: place for place, variant in enumerate(ORDER)}
     return tuple(sorted(networks, key=lambda n: (rank.get(n.config.variant, len(ORDER)), n.name)))
 
