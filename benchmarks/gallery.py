@@ -121,6 +121,13 @@ def table() -> None:
     write(stored(), ROOT)
 
 
+def ship() -> None:
+    """Packs the networks that may be passed on."""
+    from gallery_ship import ship
+
+    ship(stored()["runs"], ROOT)
+
+
 def figures() -> None:
     """Draws what the README shows."""
     from gallery_figures import animation, curves
@@ -130,4 +137,4 @@ def figures() -> None:
 
 
 if __name__ == "__main__":
-    {"--train": train, "--one": one, "--cost": cost, "--table": table, "--figures": figures}[sys.argv[1]]()
+    {"--train": train, "--one": one, "--cost": cost, "--table": table, "--ship": ship, "--figures": figures}[sys.argv[1]]()
