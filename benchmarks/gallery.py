@@ -28,7 +28,7 @@ from unetlift.checkpoint import write_atomically
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).with_suffix(".json")
 DIGEST = hashlib.sha256(json.dumps(PROTOCOL).encode()).hexdigest()
-PICTURE = 20
+PICTURE = 32
 """Of the test split, in the animation."""
 LEFT = 75
 """The exit code of `one` where it has done something: there may be more."""
@@ -62,9 +62,9 @@ def compact(values: Any) -> str:
 
 def trained(run: Run) -> bool:
     """Whether this very run is done: the same command on the same data."""
-    if run.shipped:
+    if run.network.shipped:
         return True
-    mark = run.folder / "finished"
+    mark = run.network.folder / "finished"
     return mark.exists() and mark.read_text() == run.content
 
 

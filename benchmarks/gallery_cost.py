@@ -6,7 +6,7 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
-from gallery_runs import PEERS, VARIANTS
+from gallery_runs import PEERS, SPUN, VARIANTS
 from pools import milliseconds, peak_memory
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -15,7 +15,7 @@ from unet import inference, training_step
 from unetlift import UNet
 from unetlift.predict.views import Views
 
-BASE, SPUN = "max+nearest", "max+nearest, spin 2"
+BASE = "max+nearest"
 WIDTH, DEPTH, SIDE, BATCH, ROUNDS, CLASSES = 12, 4, 256, 4, 7, 2
 
 

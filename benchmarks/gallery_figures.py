@@ -71,11 +71,12 @@ def _panel(x: torch.Tensor, anchored: Anchored, shift: Shift, first: dict[str, t
     back, _ = translate(answer, Shift(-shift.dy, -shift.dx))
     change = (back - first.setdefault(title, back)).abs()
     inner = (..., slice(BORDER, -BORDER), slice(BORDER, -BORDER))
-    return np.concatenate([part[inner][0, 0].numpy() for part in (back, (GAIN * change).clamp(max=1))])
+    shown = [part[inner][0, 0].numpy() for part in (back, (GAIN * change).clamp(max=1))]
+    return np.concatenate([shown[0], np.ones_like(shown[0][:2]), shown[1]])
 
 
 def _drawn(titles: list[str], panels: list[np.ndarray], shift: Shift) -> np.ndarray:
-    figure = Figure((1.9 * len(panels), 4.1), layout="constrained", dpi=90)
+    figure = Figure((1.9 * len(panels), 4.2), layout="constrained", dpi=90)
     canvas = FigureCanvasAgg(figure)
     for title, panel, place in zip(titles, panels, figure.subplots(1, len(panels)), strict=True):
         place.imshow(panel, cmap="gray", vmin=0, vmax=1, interpolation="nearest")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gallery_runs import TASKS, Run
+from gallery_runs import SPUN, TASKS, Run
 
 from unetlift import data, stability
 from unetlift.evaluate import evaluate
@@ -38,7 +38,7 @@ def measure(run: Run) -> dict[str, Any]:
     predictor = load_predictor(run.best, "cpu", "float32")
     if run.task == "start":  # many, and asked for their quality alone
         return {"quality": {f"{test}, none": quality(predictor, Path(folder), "none") for test, folder in TASKS[run.task].tests.items()}}
-    return figures_of(predictor, run.task)
+    return figures_of(predictor.seen_through(Views(spin=2)) if run.variant == SPUN else predictor, run.task)
 
 
 def figures_of(predictor: Predictor, task: str) -> dict[str, Any]:
@@ -91,8 +91,3 @@ def steadiness(function: stability.Function, pictures: Sequence[torch.Tensor], m
         "variation_by_image": [round(value, 6) for value in report.by_image("total_variation").values()],
         "by_shift": {f"{distance:g}": round(value, 4) for distance, value in report.by_shift().items()},
     }
-
-
-def spun(predictor: Predictor, count: int) -> Predictor:
-    """The network asked at count x count places of its grid: cycle spinning, at that price."""
-    return predictor.seen_through(Views(spin=count))

@@ -101,6 +101,9 @@ PEERS = {
     "smp.Unet/resnet18, timm blur": "tu-resnetblur18",
 }
 
+SPUN = "max+nearest, spin 2"
+"""Cycle spinning over four grids: no network of its own."""
+
 SKIPS = {"": "", ", no skips": " --no-skips"}
 PENALTIES = "0", "0.1", "1"
 STARTS = {
@@ -125,7 +128,7 @@ class Run:
 
     Attributes:
         task: a name in `TASKS`.
-        variant: a name in `VARIANTS`, `PEERS` or, of the task `start`, `STARTS`.
+        variant: `SPUN`, a name in `VARIANTS`, `PEERS` or, of the task `start`, `STARTS`.
         seed: of `unetlift train`.
     """
 
@@ -137,6 +140,11 @@ class Run:
     def name(self) -> str:
         """By which its figures are stored."""
         return f"{self.task}/{self.variant}/{self.seed}"
+
+    @property
+    def network(self) -> "Run":
+        """The run that trains what this one asks."""
+        return Run(self.task, "max+nearest", self.seed) if self.variant == SPUN else self
 
     @property
     def shipped(self) -> bool:
@@ -151,6 +159,8 @@ class Run:
     @property
     def best(self) -> Path:
         """The model folder."""
+        if self.network != self:
+            return self.network.best
         return Path("checkpoints") / self.variant if self.shipped else self.folder / "best"
 
     @property
@@ -161,6 +171,8 @@ class Run:
     @property
     def command(self) -> list[str]:
         """The command that trains it, but for --out."""
+        if self.network != self:
+            return self.network.command
         budget = TASKS[self.task].budget
         flags = (VARIANTS | STARTS).get(self.variant, f"--from {self.start}")
         if self.start is not None:
@@ -171,7 +183,7 @@ class Run:
     @cached_property
     def content(self) -> str:
         """What makes it another run: the command and the data."""
-        return hashlib.sha256("\n".join([*self.command, data_hash(TASKS[self.task].data)]).encode()).hexdigest()
+        return self.network.content if self.network != self else hashlib.sha256("\n".join([*self.command, data_hash(TASKS[self.task].data)]).encode()).hexdigest()
 
 
 @cache
@@ -189,6 +201,7 @@ LIST = [
     *(Run("nuclei", name) for name in MOVING[:2]),
     *(Run("denoise", name) for name in MOST if name not in TELLING),
     *(Run("nuclei", name) for name in MOST if name not in TELLING),
+    *(Run(task, SPUN) for task in ("denoise", "nuclei")),
     *(Run("nuclei", name, seed) for seed in (1, 2) for name in PRINCIPAL),
     *(Run(task, name) for task in ("photos", "microscopy") for name in TELLING),
     *(Run("start", name, seed) for seed in range(3) for name in STARTS),

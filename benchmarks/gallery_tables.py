@@ -6,13 +6,13 @@ from pathlib import Path
 from statistics import fmean
 
 from gallery_claims import CLAIMS, Comparison, Difference, Runs, differences
-from gallery_runs import PEERS, STARTS, TASKS, VARIANTS, Run
+from gallery_runs import PEERS, SPUN, STARTS, TASKS, VARIANTS, Run
 
 from unetlift.report import decibels
 
 PAGES = "README.md", "docs/findings.md"
 MARK = re.compile(r"(<!-- table:gallery-([\w-]+) -->\n).*?(<!-- end -->)", re.S)
-NAMES = (*VARIANTS, *PEERS)
+NAMES = (*VARIANTS, SPUN, *PEERS)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
