@@ -183,7 +183,8 @@ class Run:
     @cached_property
     def content(self) -> str:
         """What makes it another run: the command and the data."""
-        return self.network.content if self.network != self else hashlib.sha256("\n".join([*self.command, data_hash(TASKS[self.task].data)]).encode()).hexdigest()
+        made_of = "\n".join([*self.command, data_hash(TASKS[self.task].data)])
+        return hashlib.sha256(made_of.encode()).hexdigest()
 
 
 @cache
