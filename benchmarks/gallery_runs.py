@@ -199,7 +199,7 @@ def data_hash(folder: Path) -> str:
 LIST = [
     *(Run("denoise", name) for name in TELLING),
     *(Run("nuclei", name) for name in TELLING),
-    *(Run("nuclei", name) for name in MOVING[:2]),
+    *(Run("nuclei", name) for name in MOVING[:1]),
     *(Run("denoise", name) for name in MOST if name not in TELLING),
     *(Run("nuclei", name) for name in MOST if name not in TELLING),
     *(Run(task, SPUN) for task in ("denoise", "nuclei")),
@@ -209,7 +209,7 @@ LIST = [
     *(Run("facades", name) for name in FEW),
     *(Run("sr4", name) for name in FEW),
     *(Run("streets", name) for name in (*FEW, "max+nearest/c2sp", "max+nearest/deform")),
-    *(Run("nuclei", name) for name in (*PEERS, *MOVING[2:], "fourier+fourier/filtered")),
+    *(Run("nuclei", name) for name in (*PEERS, *MOVING[1:], "fourier+fourier/filtered")),
     *(Run("pix2pix", name) for name in TELLING),
     *(Run("denoise", name) for name in (*PEERS, "fourier+fourier/filtered")),
 ]
