@@ -1,7 +1,7 @@
 """Nuclei of the 2018 Data Science Bowl (BBBC038v1 stage1_train with corrected masks, CC0) as a folder of pairs.
 
-segment goes from microscopy pictures to masks of two classes, translate from masks, shown with each nucleus' border, to
-microscopy pictures.
+segment goes from microscopy pictures to masks of two classes. translate goes from masks, shown with each nucleus' border, to
+the fluorescence pictures alone: no mask tells how else a sample was stained and lit.
 """
 
 import json
@@ -21,6 +21,8 @@ SPLIT = Path(__file__).with_name("dsb2018_split.json")  # ours: crops of one fie
 LEFT_OUT = "left_out"
 """Pictures of the archive that belong to no split: the figures are those of the other 614."""
 MEANING = {"classes": ["background", "nucleus"], "colours": [[0, 0, 0], [240, 228, 66]]}
+DARK = 100
+"""The mean of a grey picture's values below which it is taken for fluorescence, which is bright on black."""
 BORDER = [0, 114, 178]
 """The colour of a nucleus' outermost pixels where masks are the pictures: nuclei that touch stay two."""
 
@@ -31,7 +33,13 @@ def find(layout: str, source: Path) -> Iterator[Item]:
     for name in (row["id"] for row in table(source / "index.csv", {"id"})):
         if (split := chosen.get(name, "train")) != LEFT_OUT:
             picture, labels = (source / folder / f"{name}.png" for folder in ("images", "labels"))
-            yield Item(split, name, *LAYOUTS[layout](picture, labels))
+            if layout == "segment" or _fluoresces(picture):
+                yield Item(split, name, *LAYOUTS[layout](picture, labels))
+
+
+def _fluoresces(picture: Path) -> bool:
+    pixels = images.read_picture(picture)
+    return pixels.shape[2] == 1 and pixels.mean() < DARK
 
 
 def _nuclei(labels: Path) -> Pixels:
@@ -85,7 +93,7 @@ def fetch(folder: Path) -> Path:
 
 SHA256 = {
     "segment": {"masks": "2e6da0685369303c4c8d9ad8c39109629cbfbc42c49beef77826fb12055d321a"},
-    "translate": {"images": "54d3e4a674569ee3ab278c68c720e1508e48267f7bd9ce7337b4d3a87f49863f"},
+    "translate": {"images": "f516c2276e70f74c652edbf7c9d7978997e4de8f046f10bb2df37ae066b44890"},
 }
 
 

@@ -9,7 +9,7 @@ from conftest import ROOT
 
 import unetlift
 from unetlift import checkpoint
-from unetlift.errors import ModelFolderError
+from unetlift.errors import ModelFolderError, UsageError
 from unetlift.info import ModelInfo
 
 
@@ -34,9 +34,35 @@ def test_a_folder_without_a_kind_is_from_before_there_were_two(model_folder: Pat
     assert torch.equal(before(x), again(x))
 
 
-@pytest.mark.parametrize("folder", sorted((ROOT / "checkpoints").iterdir()), ids=lambda folder: folder.name)
+SHIPPED = sorted(config.parent for config in (ROOT / "checkpoints").rglob("config.json"))
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.relative_to(ROOT / "checkpoints").as_posix())
 def test_every_shipped_folder_loads(folder: Path) -> None:
     assert unetlift.from_pretrained(folder).config.variant == folder.name
+
+
+def test_half_precision_takes_half_the_space_and_is_read_as_rounded(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = unetlift.UNet(depth=2, width=8, down="lift", up="lift").eval()
+    model.save_pretrained(tmp_path / "whole")
+    model.save_pretrained(tmp_path / "half", precision="float16")
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half")]
+    assert 0.5 < sizes[1] / sizes[0] < 0.6
+    again = unetlift.from_pretrained(tmp_path / "half").state_dict()
+    for name, tensor in model.state_dict().items():
+        assert again[name].dtype == tensor.dtype and torch.equal(again[name], tensor.half().to(tensor.dtype))
+
+
+def test_a_weight_that_half_precision_does_not_hold_is_named(tmp_path: Path) -> None:
+    model = unetlift.UNet(depth=1, width=4)
+    with torch.no_grad():
+        model.head.bias[0] = 70_000.0
+    with pytest.raises(UsageError, match=r"does not hold 70000 of head\.bias; give float32\."):
+        model.save_pretrained(tmp_path / "half", precision="float16")
+    with pytest.raises(UsageError, match="bfloat16"):
+        model.save_pretrained(tmp_path / "half", precision="bfloat16")
+    assert not (tmp_path / "half").exists()
 
 
 def test_what_classes_mean_is_kept(tmp_path: Path) -> None:

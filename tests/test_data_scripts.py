@@ -191,11 +191,27 @@ def test_camvid(tmp_path: Path) -> None:
 
 def test_dsb2018(tmp_path: Path) -> None:
     _dsb2018(tmp_path / "copy")
-    files = _build(_module("dsb2018").DATA, tmp_path / "copy", tmp_path / "made")
+    files = _build(_module("dsb2018").data_set("segment"), tmp_path / "copy", tmp_path / "made")
     masks = {name for name in files if "/masks/" in name}
     assert masks == {"train/masks/1b44d22643830cd4.png", "val/masks/094afe36759e7daf.png", "test/masks/00071198d059ba7f.png"}
     for name in masks:
         assert (_pixels(tmp_path / "made" / name) == (_pixels(tmp_path / "copy" / "labels" / Path(name).name) > 0)).all()
+
+
+def test_dsb2018_from_masks_to_fluorescence(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    _dsb2018(copy)
+    dark = copy / "images" / "00071198d059ba7f.png"
+    Image.fromarray(RNG.integers(0, 40, (6, 8)).astype(np.uint8)).save(dark)
+    two = np.zeros((6, 8), np.uint16)
+    two[:, 1:4], two[:, 4:7] = 1, 2  # nuclei that touch
+    Image.fromarray(two).save(copy / "labels" / dark.name)
+    files = _build(_module("dsb2018").data_set("translate"), copy, tmp_path / "made")
+    assert set(files) == {f"test/images/{dark.name}", f"test/targets/{dark.name}"}, "colour pictures tell of stains that no mask knows"
+    assert files[f"test/targets/{dark.name}"] == dark.read_bytes()
+    shown = _pixels(tmp_path / "made" / "test" / "images" / dark.name)
+    outside, inside, rim = [0, 0, 0], [240, 228, 66], [0, 114, 178]
+    assert shown[2].tolist() == [outside, rim, inside, rim, rim, inside, rim, outside]
 
 
 def test_bsds500_reports_on_cbsd68_and_never_trains_on_vals_others(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from unetlift.config import ConvertedConfig, NetworkConfig, from_mapping
-from unetlift.errors import ModelFolderError, UnetliftError, one_of
+from unetlift.errors import ModelFolderError, UnetliftError, UsageError, one_of
 from unetlift.info import ModelInfo
 
 FORMAT = 1
@@ -29,6 +29,10 @@ KINDS: dict[str, type[NetworkKind]] = {"unet": NetworkConfig, "converted": Conve
 # The colours of classes that come without any: background black, then hues that stay apart for the colour-blind
 # (Okabe and Ito).
 PALETTE = ((0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
+
+
+PRECISIONS = ("float32", "float16")
+"""Of stored weights: as they are, or in half the space with 11 bits. Either is read into float32."""
 
 
 def numbered(classes: int) -> ModelInfo:
@@ -61,19 +65,23 @@ def write_together(files: dict[Path, Callable[[Path], None]]) -> None:
             part.unlink(missing_ok=True)
 
 
-def save(model: nn.Module, folder: Folder, info: ModelInfo | None = None, card: str | None = None) -> None:
+def save(
+    model: nn.Module, folder: Folder, info: ModelInfo | None = None, card: str | None = None, precision: str = "float32"
+) -> None:
     """Writes `model` (which has a `config`) as a model folder; see `UNet.save_pretrained`.
 
     The weights' hash stands in config.json, so that files of two saves are never taken for one.
 
     Raises:
-        UsageError: mean or std of `info` are not as many as the network's channels.
+        UsageError: mean or std of `info` are not as many as the network's channels, the precision is unknown, or it does not hold a
+            weight.
     """
+    one_of("precision", precision, PRECISIONS)
     info = info or numbered(max(2, model.config.classes))  # one logit tells two classes apart
     info.check_channels(model.config.in_channels)
+    weights = {name: _stored(name, tensor, precision) for name, tensor in _unique_state(model).items()}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in _unique_state(model).items()}
     data = safetensors.torch.save(weights)
     config = {
         "format": FORMAT,
@@ -88,6 +96,17 @@ def save(model: nn.Module, folder: Folder, info: ModelInfo | None = None, card: 
     )
     contents = {WEIGHTS: data, CONFIG: (json.dumps(config, indent=2) + "\n").encode(), CARD: card.encode()}
     write_together({folder / name: lambda part, content=content: _write(part, content) for name, content in contents.items()})
+
+
+def _stored(name: str, tensor: Tensor, precision: str) -> Tensor:
+    """A tensor as it is written; whole numbers stay what they are."""
+    tensor = tensor.detach().cpu().contiguous()
+    if precision == "float32" or not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    if (half.isinf() & tensor.isfinite()).any():
+        raise UsageError(f"precision is 'float16', which does not hold {tensor.abs().max():g} of {name}; give float32.")
+    return half
 
 
 def _write(path: Path, data: bytes) -> None:

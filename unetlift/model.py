@@ -117,15 +117,21 @@ class UNet(Freezable):
         twin.ups = nn.ModuleList(on_even_grid(up) for up in twin.ups)
         return twin
 
-    def save_pretrained(self, folder: str | PathLike[str], info: ModelInfo | None = None, card: str | None = None) -> None:
+    def save_pretrained(
+        self, folder: str | PathLike[str], info: ModelInfo | None = None, card: str | None = None, precision: str = "float32"
+    ) -> None:
         """Writes a model folder (config.json, model.safetensors, README.md), each file whole or not at all.
 
         Args:
             folder: made if it is missing; files of other names in it stay.
             info: what inputs and outputs mean; by default numbered classes.
             card: the text of README.md; by default a short one.
+            precision: float32, or float16: half the space, rounded to 11 bits. Either is read into float32.
+
+        Raises:
+            UsageError: the precision is unknown, or does not hold a weight.
         """
-        checkpoint.save(self, folder, info, card)
+        checkpoint.save(self, folder, info, card, precision)
 
 
 def block_kinds(config: NetworkConfig) -> list[BlockKind]:

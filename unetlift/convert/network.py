@@ -131,9 +131,11 @@ class Converted(Freezable):
             twin.decoder.stay_on_even_grid()
         return twin
 
-    def save_pretrained(self, folder: str | PathLike[str], info: ModelInfo | None = None, card: str | None = None) -> None:
+    def save_pretrained(
+        self, folder: str | PathLike[str], info: ModelInfo | None = None, card: str | None = None, precision: str = "float32"
+    ) -> None:
         """Writes a model folder; see `UNet.save_pretrained`."""
-        checkpoint.save(self, folder, info, card)
+        checkpoint.save(self, folder, info, card, precision)
 
 
 def from_smp(
