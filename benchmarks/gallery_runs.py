@@ -89,7 +89,7 @@ VARIANTS = {
     "max+nearest/deform": f"{BASE} --conv deform",
     "max+nearest, consistency": f"{BASE} --consistency 30",
     "blur-3+bilinear, consistency": f"{BLUR} --consistency 30",
-    "blur-3+bilinear, consistency 300": f"{BLUR} --consistency 300",
+    "blur-3+bilinear, consistency 3": f"{BLUR} --consistency 3",
     "blur-3+bilinear@learned": f"{BLUR} --phase learned {CIRCULAR}",
     "fourier+fourier/filtered": f"--down fourier --up fourier --activation filtered-poly {CIRCULAR}",
 }
@@ -118,7 +118,7 @@ STARTS |= {f"{name}{skips}": f"{VARIANTS[name]}{flag}" for name in ("max+nearest
 PRINCIPAL = ("max+nearest", "blur-3+bilinear", "lift+lift", "lift+lift@adaptive")
 FEW = (*PRINCIPAL, "max+unpool", "lift(sum)+lift", "stride+transpose", "blur-5+bilinear")
 TELLING = (*PRINCIPAL, "max+unpool")
-MOVING = ("blur-3+bilinear, consistency", "blur-3+bilinear, consistency 300", "max+nearest, consistency", "blur-3+bilinear@learned")
+MOVING = ("blur-3+bilinear, consistency", "blur-3+bilinear, consistency 3", "max+nearest, consistency", "blur-3+bilinear@learned")
 MOST = tuple(name for name in VARIANTS if name not in (*MOVING, "fourier+fourier/filtered"))
 
 

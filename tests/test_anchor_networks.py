@@ -21,7 +21,7 @@ from unetlift.errors import UsageError
 from unetlift.predict import load_predictor
 
 STRIDE = 32
-CHECKPOINTS = sorted(folder.name for folder in (ROOT / "checkpoints").iterdir())
+CHECKPOINTS = sorted(config.parent.name for config in (ROOT / "checkpoints").glob("*/config.json"))
 Function = Callable[[Tensor], Tensor]
 
 FOREIGN = {
