@@ -3,7 +3,7 @@
     python data_scripts/dsb2018.py --to data/dsb2018
     python benchmarks/checkpoints.py train      # resumable; about ten minutes a variant on two cores
     python benchmarks/checkpoints.py measure    # test split: accuracy and shift stability
-    python benchmarks/checkpoints.py pack       # checkpoints/, benchmarks/dsb2018.{md,json}, the README's table
+    python benchmarks/checkpoints.py pack       # checkpoints/, benchmarks/dsb2018.{md,json}, the table of docs/findings.md
 """
 
 import hashlib
@@ -113,7 +113,7 @@ def data_hash() -> str:
 
 
 def pack() -> None:
-    """Writes model folders with cards, the table, and the README's copy of it."""
+    """Writes model folders with cards, the table, and the copy in docs/findings.md."""
     measured = json.loads((RUNS / "stability" / "stability.json").read_text())["subjects"]
     digest, rows = data_hash(), []
     for subject in measured:
@@ -150,9 +150,9 @@ def _write_tables(rows: list[dict], digest: str) -> None:
     facts |= {"pictures": PICTURES, "max_shift": MAX_SHIFT, "rows": rows}
     (ROOT / "benchmarks" / "dsb2018.json").write_text(json.dumps(facts, indent=2) + "\n")
     (ROOT / "benchmarks" / "dsb2018.md").write_text(f"# Nuclei (dsb2018), test split\n\n{__doc__}\n{table}")
-    readme = (ROOT / "README.md").read_text()
-    marked = re.sub(r"(<!-- table:dsb2018 -->\n).*?(<!-- end -->)", lambda m: m[1] + table + m[2], readme, flags=re.S)
-    (ROOT / "README.md").write_text(marked)
+    page = ROOT / "docs" / "findings.md"
+    marked = re.sub(r"(<!-- table:dsb2018 -->\n).*?(<!-- end -->)", lambda m: m[1] + table + m[2], page.read_text(), flags=re.S)
+    page.write_text(marked)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def curves(runs: Runs, path: Path) -> None:
         place.set_ylabel("shift PSNR in dB")
         place.grid(alpha=0.3)
     axes[0].plot([], [], ":", color="grey", label="with a landmark")
-    axes[0].legend(fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     figure.savefig(path, metadata={"Software": None})
 
 
