@@ -79,6 +79,7 @@ VARIANTS = {
     "blur-3+unpool": "--down blur-3 --up unpool",
     "lift+lift": LIFT,
     "lift(sum)+lift": f"{LIFT} --lift-bands sum",
+    "lift+lift, no penalty": f"{LIFT} --lift-penalty 0",
     "lift+lift@adaptive": f"{LIFT} {ADAPTIVE}",
     "blur-3+bilinear@adaptive": f"{BLUR} {ADAPTIVE}",
     "max+nearest@adaptive": f"{BASE} {ADAPTIVE}",
