@@ -118,6 +118,7 @@ STARTS |= {f"{name}{skips}": f"{VARIANTS[name]}{flag}" for name in ("max+nearest
 
 PRINCIPAL = ("max+nearest", "blur-3+bilinear", "lift+lift", "lift+lift@adaptive")
 FEW = (*PRINCIPAL, "max+unpool", "lift(sum)+lift", "stride+transpose", "blur-5+bilinear")
+FIRST = ("max+nearest", "blur-3+bilinear", "max+unpool", "lift+lift")
 TELLING = (*PRINCIPAL, "max+unpool")
 MOVING = ("blur-3+bilinear, consistency", "blur-3+bilinear, consistency 3", "max+nearest, consistency", "blur-3+bilinear@learned")
 MOST = tuple(name for name in VARIANTS if name not in (*MOVING, "fourier+fourier/filtered"))
@@ -197,21 +198,23 @@ def data_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-LIST = [
-    *(Run("denoise", name) for name in TELLING),
-    *(Run("nuclei", name) for name in TELLING),
-    *(Run("nuclei", name) for name in MOVING[:1]),
-    *(Run("denoise", name) for name in MOST if name not in TELLING),
-    *(Run("nuclei", name) for name in MOST if name not in TELLING),
-    *(Run(task, SPUN) for task in ("denoise", "nuclei")),
+_ORDER = [
+    *(Run(task, name) for task in ("denoise", "nuclei") for name in TELLING),
+    Run("nuclei", MOVING[0]),
+    *(Run("denoise", name) for name in ("stride+transpose", "avg+bilinear", "blur-2+bilinear", "blur-5+bilinear", "blur-3+blur-3")),
+    *(Run("denoise", name) for name in ("lift(sum)+lift", "max+nearest/c2sp")),
+    *(Run(task, name) for task in ("facades", "sr4") for name in FIRST),
+    *(Run("nuclei", name) for name in ("max+nearest/c2sp", "max+nearest/deform", "lift+lift, circular", "lift(sum)+lift")),
+    *(Run(task, name) for task in ("microscopy", "photos") for name in TELLING),
     *(Run("nuclei", name, seed) for seed in (1, 2) for name in PRINCIPAL),
-    *(Run(task, name) for task in ("photos", "microscopy") for name in TELLING),
+    *(Run("streets", name) for name in FIRST),
+    *(Run(task, name) for task in ("denoise", "nuclei") for name in (*MOST, SPUN)),
     *(Run("start", name, seed) for seed in range(3) for name in STARTS),
-    *(Run("facades", name) for name in FEW),
-    *(Run("sr4", name) for name in FEW),
-    *(Run("streets", name) for name in (*FEW, "max+nearest/c2sp", "max+nearest/deform")),
-    *(Run("nuclei", name) for name in (*PEERS, *MOVING[1:], "fourier+fourier/filtered")),
+    *(Run(task, name) for task in ("facades", "sr4", "streets") for name in FEW),
+    *(Run("streets", name) for name in ("max+nearest/c2sp", "max+nearest/deform")),
+    *(Run("nuclei", name) for name in (*MOVING[1:], *PEERS, "fourier+fourier/filtered")),
     *(Run("pix2pix", name) for name in TELLING),
     *(Run("denoise", name) for name in (*PEERS, "fourier+fourier/filtered")),
 ]
-"""Every run there is, in the order in which they are trained."""
+LIST = list(dict.fromkeys(_ORDER))
+"""Every run there is, in the order in which they are trained: the widest view first."""
