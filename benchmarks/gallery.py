@@ -20,10 +20,11 @@ from typing import Any
 import segmentation_models_pytorch as smp
 import torch
 from gallery_measure import PROTOCOL, measure
-from gallery_runs import LIST, PEERS, Run
+from gallery_runs import LIST, PEERS, TASKS, Run
 
 import unetlift
 from unetlift.checkpoint import write_atomically
+from unetlift.info import ModelInfo
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).with_suffix(".json")
@@ -84,9 +85,10 @@ def train() -> None:
 def begin_peer(run: Run) -> None:
     """A network of smp's with random weights, as a model folder that changes nothing of it."""
     torch.manual_seed(run.seed)
-    classes = {"nuclei": 2}.get(run.task, 3)
+    restores = TASKS[run.task].score == "psnr"
+    classes, info = (3, ModelInfo((), (), task="restore")) if restores else (2, None)
     network = smp.Unet(PEERS[run.variant], encoder_weights=None, encoder_depth=4, decoder_channels=(96, 48, 24, 12), classes=classes)
-    unetlift.from_smp(network).save_pretrained(run.start)
+    unetlift.from_smp(network).save_pretrained(run.start, info)
 
 
 def one() -> None:
