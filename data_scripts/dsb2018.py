@@ -70,7 +70,7 @@ LAYOUTS = {
 
 
 def fetch(folder: Path) -> Path:
-    """Brings the archive's one folder a picture (images/, masks/ with one file a nucleus) into the local form."""
+    """Brings the archive's one folder a picture (images/, masks/ with one file a nucleus) into the local form: grey where it is."""
     archive = download_archive(HOME, folder)
     local = archive.parent / "local"
     (local / "images").mkdir(parents=True)
@@ -80,9 +80,10 @@ def fetch(folder: Path) -> Path:
         if not (folder / "images").is_dir():
             continue
         name = folder.name[:16]
-        picture = Image.open(folder / "images" / f"{folder.name}.png").convert("RGB")
-        picture.save(local / "images" / f"{name}.png")
-        labels = np.zeros((picture.height, picture.width), np.uint16)
+        pixels = np.asarray(Image.open(folder / "images" / f"{folder.name}.png").convert("RGB"))
+        is_grey = (pixels == pixels[..., :1]).all()
+        Image.fromarray(pixels[..., 0] if is_grey else pixels).save(local / "images" / f"{name}.png")
+        labels = np.zeros(pixels.shape[:2], np.uint16)
         for number, mask in enumerate(sorted((folder / "masks").glob("*.png")), start=1):
             labels[np.asarray(Image.open(mask).convert("L")) > 0] = number
         Image.fromarray(labels).save(local / "labels" / f"{name}.png")

@@ -60,9 +60,18 @@ def test_a_weight_that_half_precision_does_not_hold_is_named(tmp_path: Path) -> 
         model.head.bias[0] = 70_000.0
     with pytest.raises(UsageError, match=r"does not hold 70000 of head\.bias; give float32\."):
         model.save_pretrained(tmp_path / "half", precision="float16")
+    with torch.no_grad():
+        model.head.bias[0] = 0.0
+        model.blocks[0][1].running_var[2] = 1e-9
+    with pytest.raises(UsageError, match=r"does not hold 1e-09 of blocks\.0\.1\.running_var; give float32\."):
+        model.save_pretrained(tmp_path / "half", precision="float16")
     with pytest.raises(UsageError, match="bfloat16"):
         model.save_pretrained(tmp_path / "half", precision="bfloat16")
     assert not (tmp_path / "half").exists()
+    model.save_pretrained(tmp_path / "whole")
+    with torch.no_grad():
+        model.blocks[0][1].running_var[2] = 0.0  # of a dead channel: held exactly
+    model.save_pretrained(tmp_path / "half", precision="float16")
 
 
 def test_what_classes_mean_is_kept(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import importlib
 import io
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -442,6 +443,35 @@ def test_a_download_becomes_the_same_folder_as_a_copy(home: tuple[Path, str], tm
     monkeypatch.setattr(camvid, "HOME", f"{address}/camvid.zip")
     assert _build(camvid.DATA, None, tmp_path / "new" / "fetched") == _build(camvid.DATA, tmp_path / "copy", tmp_path / "made")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["fetched"]
+
+
+@pytest.mark.parametrize(("layout", "names"), [("segment", {"00071198d059ba7f", "1b44d22643830cd4"}), ("translate", {"00071198d059ba7f"})])
+def test_downloaded_nuclei_are_those_of_a_copy(
+    layout: str, names: set[str], home: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, address = home
+    dsb2018, copy, inside = _module("dsb2018"), tmp_path / "copy", f"kaggle-dsbowl-2018-dataset-fixes-{_module('dsb2018').COMMIT}"
+    labels = np.zeros((6, 8), np.uint16)
+    labels[:, 1:4], labels[:, 4:7] = 1, 2
+    for part in ("images", "labels"):
+        (copy / part).mkdir(parents=True)
+    for name, mode in (("00071198d059ba7f", "L"), ("1b44d22643830cd4", "RGB")):
+        picture = Image.fromarray(RNG.integers(0, 40, (6, 8, 3)).astype(np.uint8)).convert(mode)
+        picture.save(copy / "images" / f"{name}.png")
+        Image.fromarray(labels).save(copy / "labels" / f"{name}.png")
+        original = tmp_path / "archive" / inside / "stage1_train" / f"{name}{'0' * 48}"
+        (original / "images").mkdir(parents=True)
+        (original / "masks").mkdir()
+        picture.convert("RGBA").save(original / "images" / f"{original.name}.png")  # as the public home has all of them
+        for number in (1, 2):
+            Image.fromarray(np.where(labels == number, 255, 0).astype(np.uint8)).save(original / "masks" / f"{number}.png")
+    (copy / "index.csv").write_text("id\n00071198d059ba7f\n1b44d22643830cd4\n")
+    shutil.make_archive(str(folder / "dsb2018"), "zip", tmp_path / "archive")
+    monkeypatch.setattr(dsb2018, "HOME", f"{address}/dsb2018.zip")
+    data = dsb2018.data_set(layout)
+    made = _build(data, copy, tmp_path / "made")
+    assert {Path(name).stem for name in made if name.endswith(".png")} == names
+    assert _build(data, None, tmp_path / "fetched") == made
 
 
 @pytest.mark.parametrize("kind", ["shapes", "facades"])

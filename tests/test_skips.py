@@ -14,7 +14,7 @@ from unetlift import UNet, checkpoint
 from unetlift.config import NetworkConfig
 
 every_pair = pytest.mark.parametrize(("down", "up"), [("lift", "lift"), ("max", "unpool"), ("blur-3", "blur-3"), ("stride", "transpose")])
-every_encoder = pytest.mark.parametrize("encoder", ["plain", "resnet18", "tu-mobilenetv3_small_050"])
+every_encoder = pytest.mark.parametrize("encoder", ["plain", "tu-mobilenetv3_small_050"])
 
 
 def small(**settings) -> UNet:

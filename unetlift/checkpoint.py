@@ -104,8 +104,11 @@ def _stored(name: str, tensor: Tensor, precision: str) -> Tensor:
     if precision == "float32" or not tensor.is_floating_point():
         return tensor
     half = tensor.half()
-    if (half.isinf() & tensor.isfinite()).any():
-        raise UsageError(f"precision is 'float16', which does not hold {tensor.abs().max():g} of {name}; give float32.")
+    lost = half.isinf() & tensor.isfinite()
+    if name.endswith("running_var"):  # what is divided by may be small, but not vanish
+        lost |= (half == 0) & (tensor != 0)
+    if lost.any():
+        raise UsageError(f"precision is 'float16', which does not hold {tensor[lost][0]:g} of {name}; give float32.")
     return half
 
 

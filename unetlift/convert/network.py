@@ -48,8 +48,7 @@ class Converted(Freezable):
         super().__init__()
         self.config, pools = config, config.pools
         own = set(network.modules())
-        encoder = network.encoder
-        body = Timm(encoder) if isinstance(encoder, TimmUniversalEncoder) else encoder
+        body = Timm(network.encoder) if isinstance(network.encoder, TimmUniversalEncoder) else network.encoder
         one_of("padding_mode", pools.padding_mode, PADDING_MODES)
         one_of("phase", pools.phase, PHASES)
         makers = _Makers(config)
