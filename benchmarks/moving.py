@@ -38,7 +38,7 @@ SHIFTS = {
 SHIPPED = ("blur-3+bilinear", "max+nearest", "lift+lift", "lift+lift@adaptive")
 TRAINED = (
     "blur-3+bilinear-consistency",
-    "blur-3+bilinear-consistency 300",
+    "blur-3+bilinear-consistency-3",
     "max+nearest-consistency",
     "blur-3+bilinear@adaptive",
     "max+nearest@adaptive",
