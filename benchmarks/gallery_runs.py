@@ -86,6 +86,8 @@ VARIANTS = {
     "max+nearest, circular": f"{BASE} {CIRCULAR}",  # what circular padding does by itself, beside the adaptive ones
     "blur-3+bilinear, circular": f"{BLUR} {CIRCULAR}",
     "lift+lift, circular": f"{LIFT} {CIRCULAR}",
+    "blur-3+bilinear, replicate": f"{BLUR} --padding-mode replicate",  # what lies beyond the frame is then the same wherever it ends
+    "max+nearest, replicate": f"{BASE} --padding-mode replicate",
     "max+nearest/c2sp": f"{BASE} --conv c2sp",
     "max+nearest/deform": f"{BASE} --conv deform",
     "max+nearest, consistency": f"{BASE} --consistency 30",
@@ -120,8 +122,9 @@ PRINCIPAL = ("max+nearest", "blur-3+bilinear", "lift+lift", "lift+lift@adaptive"
 FEW = (*PRINCIPAL, "max+unpool", "lift(sum)+lift", "stride+transpose", "blur-5+bilinear")
 FIRST = ("max+nearest", "blur-3+bilinear", "max+unpool", "lift+lift")
 TELLING = (*PRINCIPAL, "max+unpool")
+REPLICATE = ("blur-3+bilinear, replicate", "max+nearest, replicate")
 MOVING = ("blur-3+bilinear, consistency", "blur-3+bilinear, consistency 3", "max+nearest, consistency", "blur-3+bilinear@learned")
-MOST = tuple(name for name in VARIANTS if name not in (*MOVING, "fourier+fourier/filtered"))
+MOST = tuple(name for name in VARIANTS if name not in (*MOVING, *REPLICATE, "fourier+fourier/filtered"))
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,8 @@ _ORDER = [
     Run("nuclei", MOVING[0]),
     *(Run("denoise", name) for name in ("stride+transpose", "avg+bilinear", "blur-2+bilinear", "blur-5+bilinear", "blur-3+blur-3")),
     *(Run("denoise", name) for name in ("lift(sum)+lift", "max+nearest/c2sp")),
+    Run("facades", "max+nearest"),
+    Run("nuclei", "blur-3+bilinear, replicate"),
     *(Run(task, name) for task in ("facades", "sr4") for name in FIRST),
     *(Run("nuclei", name) for name in ("max+nearest/c2sp", "max+nearest/deform", "lift+lift, circular", "lift(sum)+lift")),
     *(Run(task, name) for task in ("microscopy", "photos") for name in TELLING),
@@ -212,7 +217,7 @@ _ORDER = [
     *(Run("start", name, seed) for seed in range(3) for name in STARTS),
     *(Run(task, name) for task in ("facades", "sr4", "streets") for name in FEW),
     *(Run("streets", name) for name in ("max+nearest/c2sp", "max+nearest/deform")),
-    *(Run("nuclei", name) for name in (*MOVING[1:], *PEERS, "fourier+fourier/filtered")),
+    *(Run("nuclei", name) for name in (*MOVING[1:], *REPLICATE, *PEERS, "fourier+fourier/filtered")),
     *(Run("pix2pix", name) for name in TELLING),
     *(Run("denoise", name) for name in (*PEERS, "fourier+fourier/filtered")),
 ]
