@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 
 from gallery_claims import CLAIMS, Comparison, Difference, Runs, differences
-from gallery_runs import PEERS, SPUN, STARTS, TASKS, VARIANTS, Run
+from gallery_runs import LIST, PEERS, SPUN, STARTS, TASKS, VARIANTS, Run
 
 from unetlift.report import decibels
 
@@ -151,6 +151,7 @@ def all_tables(found: dict) -> dict[str, str]:
         "evidence": evidence_table(weighed, runs),
         "starts": starts_table(runs),
         "budgets": budgets_table(),
+        "progress": f"{len(runs)} of the {len(LIST)} runs of the list are in.\n",
     } | ({"cost": cost_table(found["cost"])} if "cost" in found else {})
 
 
