@@ -15,6 +15,8 @@ from unet import inference, training_step
 from unetlift import UNet
 from unetlift.predict.views import Views
 
+OTHERWISE_TRAINED = {name for name, flags in VARIANTS.items() if "--consistency" in flags or "--lift-penalty" in flags}
+"""Networks that are like others."""
 BASE = "max+nearest"
 WIDTH, DEPTH, SIDE, BATCH, ROUNDS, CLASSES = 12, 4, 256, 4, 7, 2
 
@@ -26,7 +28,6 @@ def network(name: str) -> nn.Module:
         return smp.Unet(PEERS[name], encoder_weights=None, encoder_depth=DEPTH, decoder_channels=(96, 48, 24, 12), classes=CLASSES)
     said = iter(shlex.split(VARIANTS[name]))
     flags = {flag[2:].replace("-", "_"): value for flag, value in zip(said, said, strict=True)}
-    flags.pop("consistency", None)
     return UNet(width=WIDTH, depth=DEPTH, classes=CLASSES, **flags)
 
 
@@ -50,7 +51,7 @@ def spun(model: nn.Module, x: Tensor) -> Callable[[], object]:
 
 def cost() -> dict[str, dict[str, Any]]:
     """A row for each variant that is a network of its own; the variants take turns, and the figures are medians."""
-    names = [name for name in (*VARIANTS, *PEERS) if "consistency" not in name]
+    names = [name for name in (*VARIANTS, *PEERS) if name not in OTHERWISE_TRAINED]
     generator = torch.Generator().manual_seed(0)
     x = torch.randn((BATCH, 3, SIDE, SIDE), generator=generator).to(memory_format=torch.channels_last)
     labels = torch.randint(0, CLASSES, (BATCH, SIDE, SIDE), generator=generator)

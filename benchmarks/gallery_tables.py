@@ -60,11 +60,11 @@ def task_table(runs: Runs, task: str) -> str:
 CENTRAL = ("denoise", "sr4", "facades", "nuclei", "streets")
 
 
-def central_table(runs: Runs) -> str:
-    """One line a variant: quality and crop shift PSNR of every task that it was trained for."""
+def central_table(runs: Runs, costs: dict[str, dict]) -> str:
+    """One line a variant: quality and crop shift PSNR of every task that it was trained for, and its cost beside max+nearest."""
     tasks = [task for task in CENTRAL if rows_of(runs, task)]
     head = ["variant", *(f"{TASKS[task].title}: {'mIoU' if TASKS[task].score == 'miou' else 'dB'} | crop dB" for task in tasks)]
-    head = [cell for title in head for cell in title.split(" | ")]
+    head = [cell for title in head for cell in title.split(" | ")] + ["training step", "inference"]
     by_task = {task: rows_of(runs, task) for task in tasks}
     body = []
     for variant in NAMES:
@@ -75,7 +75,8 @@ def central_table(runs: Runs) -> str:
             rows, test = by_task[task].get(variant, []), next(iter(TASKS[task].tests))
             quality = f"{fmean(score(row, task, test) for row in rows):.{TASKS[task].decimals}f}" if rows else ""
             cells += [quality, decibels(fmean(row["stability"]["crop, none"]["mean"] for row in rows)) if rows else ""]
-        body.append(cells)
+        cost, base = costs.get(variant, {}), costs.get("max+nearest", {})
+        body.append([*cells, *(f"x {cost[key] / base[key]:.2f}" if key in cost else "" for key in ("train_ms", "infer_ms"))])
     return table(head, body)
 
 
@@ -145,7 +146,7 @@ def all_tables(found: dict) -> dict[str, str]:
     weighed = differences(CLAIMS, runs)
     tables = {task: task_table(runs, task) for task in TASKS if task != "start" and rows_of(runs, task)}
     return tables | {
-        "central": central_table(runs),
+        "central": central_table(runs, found.get("cost", {})),
         "seeds": seeds_table(runs),
         "claims": claims_table(weighed),
         "evidence": evidence_table(weighed, runs),
