@@ -71,8 +71,8 @@ NETWORKS = {
     "blur-3+blur-3@adaptive": {"down": "blur-3", "up": "blur-3", "phase": "adaptive", "padding_mode": "circular", "depth": 1},
     "fourier+fourier@learned": {"down": "fourier", "up": "fourier", "phase": "learned", "depth": 1},
 }
-QUICK = "max+nearest", "lift+lift"
-"""The others take a minute and a half more."""
+QUICK = ("max+nearest",)
+"""The others take two minutes more."""
 
 
 def network(**settings) -> UNet:
@@ -114,6 +114,7 @@ def test_the_file_is_valid_names_its_axes_and_says_nothing_of_this_machine(plain
     assert b".py" not in plain[1].read_bytes()
 
 
+@pytest.mark.slow
 def test_the_network_stays_as_it_is(plain, tmp_path):
     model = network(down="blur-3", up="bilinear").double().train().to(memory_format=torch.channels_last)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -397,6 +397,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_a_picture_of_400_megapixels_takes_a_quarter_of_its_size(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", BIG, tmp_path / "a.tif"], capture_output=True, text=True, check=True)
     assert done.stderr == "" and int(done.stdout) < 300

@@ -58,9 +58,8 @@ def bands(tmp_path: Path) -> Path:
     return tmp_path / "bands"
 
 
-@pytest.mark.parametrize(
-    "more", [(), pytest.param(("--adversary=lsgan", "--loss=charbonnier"), marks=pytest.mark.slow)], ids=["alone", "adversary"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [(), ("--adversary=lsgan", "--loss=charbonnier")], ids=["alone", "adversary"])
 def test_pictures_of_any_bands_are_translated(more: tuple[str, ...], bands: Path, tmp_path: Path) -> None:
     flags = ("--task=translate", "--in-channels=4", "--epochs=20", "--learning-rate=0.01", "--augment=microscopy", *more)
     done = train(bands, tmp_path / "run", *flags)
@@ -173,6 +172,7 @@ def test_schedules_rise_and_then_fall(name: str) -> None:
     assert name != "cosine" or rates[55] == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
 def test_a_terminal_sees_loss_score_speed_and_time(cells: Path, tmp_path: Path) -> None:
     import pty
