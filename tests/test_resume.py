@@ -82,7 +82,9 @@ def _tell(number: signal.Signals, command: list[str]) -> tuple[int, str]:
     return process.returncode, errors.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize(("number", "code"), [pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"]
+)
 def test_told_to_stop_it_saves_and_says_where(number: signal.Signals, code: int, cells: Path, tmp_path: Path) -> None:
     flags = ("--epochs=200", "--batch-size=1", "--workers=1")
     said = _tell(number, training(cells, tmp_path / "run", *flags))
