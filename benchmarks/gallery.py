@@ -6,6 +6,7 @@ Data: data_scripts/{bsds500,sr_test,dsb2018,camvid,facades,photos_cc}.py, each i
 and data/masks2018 by dsb2018.py with --layout translate.
 """
 
+import argparse
 import hashlib
 import json
 import platform
@@ -139,4 +140,9 @@ def figures() -> None:
 
 
 if __name__ == "__main__":
-    {"--train": train, "--one": one, "--cost": cost, "--table": table, "--ship": ship, "--figures": figures}[sys.argv[1]]()
+    jobs = {"train": train, "one": one, "cost": cost, "table": table, "ship": ship, "figures": figures}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    for name, job in jobs.items():
+        chosen.add_argument(f"--{name}", dest="job", action="store_const", const=job, help=job.__doc__.splitlines()[0])
+    parser.parse_args().job()

@@ -35,10 +35,10 @@ class Comparison:
     figure: str
     wish: str
 
-    def values(self, runs: Runs, variant: str) -> list[float] | None:
-        """Of each picture, the mean over the seeds that both have."""
+    def values(self, runs: Runs, variant: str) -> list[float | None] | None:
+        """Of each picture, the mean over the seeds that both have; None for a picture that has no score."""
         found = [_figures(runs[Run(self.task, name_of(variant), seed).name], self, variant) for seed in self.seeds(runs)]
-        return [fmean(values) for values in zip(*found, strict=True)] if found else None
+        return [None if None in values else fmean(values) for values in zip(*found, strict=True)] if found else None
 
     def seeds(self, runs: Runs) -> list[int]:
         """Those that both variants were trained with."""
@@ -50,7 +50,7 @@ class Comparison:
         one, other = self.values(runs, self.one), self.values(runs, self.other)
         if one is None or other is None:
             return None
-        found = interval([a - b for a, b in zip(one, other, strict=True)])
+        found = interval([a - b for a, b in zip(one, other, strict=True) if None not in (a, b)])
         return found.mean, found.low, found.high
 
     def holds(self, low: float, high: float) -> bool | None:
@@ -66,11 +66,11 @@ def name_of(variant: str) -> str:
     return variant.partition(" | ")[0]
 
 
-def _figures(row: dict[str, Any], comparison: Comparison, variant: str) -> list[float]:
+def _figures(row: dict[str, Any], comparison: Comparison, variant: str) -> list[float | None]:
     anchor = variant.partition(" | ")[2] or "none"
     if comparison.figure == "quality":
         first = next(iter(TASKS[comparison.task].tests))
-        return [value or 0.0 for value in row["quality"][f"{first}, {anchor}"]["each"]]
+        return row["quality"][f"{first}, {anchor}"]["each"]
     if comparison.figure == "variation":
         return row["stability"][f"crop, {anchor}"]["variation_by_image"]
     return row["stability"][f"{comparison.figure}, {anchor}"]["by_image"]

@@ -61,6 +61,13 @@ def test_a_comparison_speaks_for_a_claim_where_its_interval_does(gain: float, mo
     assert mean == pytest.approx(gain, abs=1e-9) and low <= gain + 1e-9 and high >= gain - 1e-9
 
 
+def test_a_picture_without_a_score_is_in_no_comparison() -> None:
+    from gallery_claims import Comparison
+
+    runs = _runs("denoise", lift_lift=[2.0, None, 4.0, 9.0], max_unpool=[1.0, 50.0, 3.0, None])
+    assert Comparison("denoise", "lift+lift", "max+unpool", "quality", "more").difference(runs) == pytest.approx((1, 1, 1))
+
+
 def test_a_claim_is_confirmed_only_where_every_comparison_says_so() -> None:
     from gallery_claims import Claim, Comparison, differences
 
