@@ -48,7 +48,6 @@ def figures_of(predictor: Predictor, task: str) -> dict[str, Any]:
     pictures = list(inputs(predictor, tests[first]))
     asked = [*((test, "none") for test in tests), (first, "landmark")]
     return {
-        "parameters": sum(p.numel() for p in predictor.model.parameters()),
         "quality": {f"{test}, {way}": quality(predictor, tests[test], way) for test, way in asked},
         "stability": {
             f"{mode}, {way}": steadiness(predictor.anchored(way), pictures, mode)
