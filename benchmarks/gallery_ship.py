@@ -105,7 +105,8 @@ def _ship(run: Run, shipment: Shipment, row: dict, root: Path) -> tuple[str, flo
     config, flags = model.config, {"precision": precision, "near": decibels(near if near >= NEAR else CEILING)}
     card = CARD.format(
         **vars(shipment) | {"licences": _licences(run, shipment)}, **flags,
-        variant=run.variant, parameters=sum(p.numel() for p in model.parameters()), depth=config.depth, width=config.width, padding=config.padding_mode,
+        variant=run.variant, parameters=sum(p.numel() for p in model.parameters()),
+        depth=config.depth, width=config.width, padding=config.padding_mode,
         stride=config.stride, mean=info.mean, std=info.std, hash=data_hash(spec.data), command=row["command"],
         tests=" | ".join(f"{test} {spec.score}" for test in tests), dashes="---:|" * len(tests),
         scores=" | ".join(f"{score(row, run.task, test):.{spec.decimals}f}" for test in tests),
