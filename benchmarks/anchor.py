@@ -55,9 +55,9 @@ def stored(section: str) -> dict:
     return json.loads(RESULTS.read_text()).get(section, {}) if RESULTS.exists() else {}
 
 
-def pictures(count: int) -> list[Path]:
-    """Test pictures, spread evenly over the folder, as `unetlift stability --pictures` takes them."""
-    found = images.picture_files(DATA / "test" / "images")
+def pictures(count: int, split: str = "test") -> list[Path]:
+    """A split's pictures, spread evenly over the folder, as `unetlift stability --pictures` takes them."""
+    found = images.picture_files(DATA / split / "images")
     return [found[k * len(found) // count] for k in range(count)]
 
 

@@ -2,17 +2,22 @@
 
     python benchmarks/gallery.py --train     # all that is in the list and not done, one at a time; resumable
 
+Two of these at once share the list, no run twice; with OMP_NUM_THREADS=1 each, two cores do a third more than one after the other.
+
 Data: data_scripts/{bsds500,sr_test,dsb2018,camvid,facades,photos_cc}.py, each into data/NAME; facades with --source paris,
 and data/masks2018 by dsb2018.py with --layout translate.
 """
 
 import argparse
+import fcntl
 import hashlib
 import json
 import platform
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -21,7 +26,7 @@ from typing import Any
 import segmentation_models_pytorch as smp
 import torch
 from gallery_measure import PROTOCOL, measure
-from gallery_runs import LIST, PEERS, TASKS, Run
+from gallery_runs import LIST, PEERS, RUNS, TASKS, Run
 
 import unetlift
 from unetlift.checkpoint import write_atomically
@@ -46,14 +51,28 @@ def put(everything: dict[str, Any]) -> None:
     write_atomically(RESULTS, lambda part: part.write_text(compact(everything)))
 
 
+@contextmanager
+def held(path: Path, how: int = 0) -> Iterator[bool]:
+    """Whether this process alone has the lock while the block runs; with fcntl.LOCK_NB it is not waited for."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | how)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
 def store(run: Run, figures: dict[str, Any]) -> None:
     """Puts a run's figures among the results, with all that made them."""
     names = ("unetlift", "torch", "lightning", "albumentations", "segmentation-models-pytorch")
     made = {"content": run.content, "protocol": DIGEST, "command": " ".join(run.command)}
     made["versions"] = " ".join(f"{name} {version(name)}" for name in names)
-    found = stored()
     about = {"machine": f"{platform.machine()}, 2 CPU cores, no GPU", "python": platform.python_version(), "protocol": PROTOCOL}
-    put(found | about | {"runs": found["runs"] | {run.name: made | figures}})
+    with held(RUNS / "results.lock"):
+        found = stored()
+        put(found | about | {"runs": found["runs"] | {run.name: made | figures}})
 
 
 def compact(values: Any) -> str:
@@ -93,21 +112,27 @@ def begin_peer(run: Run) -> None:
 
 
 def one() -> None:
-    """Trains the first that has not finished, or measures it."""
+    """Trains or measures the first whose figures are not stored and that no other process is at."""
     for run in LIST:
-        if not trained(run):
-            print("$", *run.command, flush=True)
-            if run.start is not None and not run.start.exists():
-                begin_peer(run)
-            subprocess.run([*run.command, "--out", str(run.folder), *(["--resume"] if run.folder.exists() else [])], check=True)
-            (run.folder / "finished").write_text(run.content)
-        elif not measured(run):
-            begun = perf_counter()
-            store(run, measure(run))
-            print(f"{run.name}: measured in {perf_counter() - begun:.0f} s", flush=True)
-        else:
-            continue
-        sys.exit(LEFT)
+        with held(run.network.folder.with_suffix(".lock"), fcntl.LOCK_NB) as mine:
+            if mine and not measured(run):
+                advance(run)
+                sys.exit(LEFT)
+
+
+def advance(run: Run) -> None:
+    """Measures what is trained; trains what is not, or goes on with it."""
+    if trained(run):
+        begun = perf_counter()
+        store(run, measure(run))
+        print(f"{run.name}: measured in {perf_counter() - begun:.0f} s", flush=True)
+        return
+    network = run.network
+    print("$", *network.command, flush=True)
+    if network.start is not None and not network.start.exists():
+        begin_peer(network)
+    subprocess.run([*network.command, "--out", str(network.folder), *(["--resume"] if network.folder.exists() else [])], check=True)
+    (network.folder / "finished").write_text(network.content)
 
 
 def cost() -> None:

@@ -119,12 +119,14 @@ STARTS |= {f"{name}{skips}": f"{VARIANTS[name]}{flag}" for name in ("max+nearest
 """What a lift is before training, and how much its regularisers weigh; and what it is to be better than."""
 
 PRINCIPAL = ("max+nearest", "blur-3+bilinear", "lift+lift", "lift+lift@adaptive")
-FEW = (*PRINCIPAL, "max+unpool", "lift(sum)+lift", "stride+transpose", "blur-5+bilinear")
+ON_ROLLS = tuple(name for name in VARIANTS if name.endswith(("@adaptive", ", circular")) and name not in PRINCIPAL)
 FIRST = ("max+nearest", "blur-3+bilinear", "max+unpool", "lift+lift")
 TELLING = (*PRINCIPAL, "max+unpool")
+CONVOLVED = ("max+nearest/c2sp", "max+nearest/deform")
 REPLICATE = ("blur-3+bilinear, replicate", "max+nearest, replicate")
 MOVING = ("blur-3+bilinear, consistency", "blur-3+bilinear, consistency 3", "max+nearest, consistency", "blur-3+bilinear@learned")
-MOST = tuple(name for name in VARIANTS if name not in (*MOVING, *REPLICATE, "fourier+fourier/filtered"))
+SLOW = "max+nearest/deform", "fourier+fourier/filtered"
+MOST = tuple(name for name in VARIANTS if name not in (*MOVING, *REPLICATE, *SLOW))
 
 
 @dataclass(frozen=True)
@@ -209,17 +211,19 @@ _ORDER = [
     Run("facades", "max+nearest"),
     Run("nuclei", "blur-3+bilinear, replicate"),
     *(Run(task, name) for task in ("facades", "sr4") for name in FIRST),
-    *(Run("nuclei", name) for name in ("max+nearest/c2sp", "max+nearest/deform", "lift+lift, circular", "lift(sum)+lift")),
-    *(Run(task, name) for task in ("microscopy", "photos") for name in TELLING),
+    *(Run(task, name) for name in TELLING for task in ("microscopy", "photos")),
     *(Run("nuclei", name, seed) for seed in (1, 2) for name in PRINCIPAL),
+    *(Run("start", name, seed) for seed in range(3) for name in (*STARTS, CONVOLVED[0])),
     *(Run("streets", name) for name in FIRST),
-    *(Run(task, name) for task in ("denoise", "nuclei") for name in (*MOST, SPUN)),
-    *(Run("start", name, seed) for seed in range(3) for name in STARTS),
-    *(Run(task, name) for task in ("facades", "sr4", "streets") for name in FEW),
-    *(Run("streets", name) for name in ("max+nearest/c2sp", "max+nearest/deform")),
-    *(Run("nuclei", name) for name in (*MOVING[1:], *REPLICATE, *PEERS, "fourier+fourier/filtered")),
-    *(Run("pix2pix", name) for name in TELLING),
-    *(Run("denoise", name) for name in (*PEERS, "fourier+fourier/filtered")),
+    *(Run("denoise", name) for name in ("blur-3+unpool", "lift+lift, no penalty", *ON_ROLLS, SPUN)),
+    *(Run("pix2pix", name) for name in FIRST),
+    *(Run("nuclei", name) for name in (*PEERS, *ON_ROLLS, SPUN, "lift(sum)+lift", "max+nearest/c2sp")),
+    *(Run("start", CONVOLVED[1], seed) for seed in range(3)),
+    *(Run("nuclei", name) for name in (*MOVING[1:], *REPLICATE)),
+    Run("denoise", "fourier+fourier/filtered"),
+    *(Run("denoise", name) for name in PEERS),
+    *(Run(task, name) for task in ("sr4", "facades", "streets") for name in ("lift(sum)+lift", "blur-5+bilinear", "stride+transpose")),
+    *(Run("nuclei", name) for name in MOST),
 ]
 LIST = list(dict.fromkeys(_ORDER))
 """Every run there is, in the order in which they are trained: the widest view first."""

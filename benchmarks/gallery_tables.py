@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 
 from gallery_claims import CLAIMS, Comparison, Difference, Runs, differences
-from gallery_runs import LIST, PEERS, SPUN, STARTS, TASKS, VARIANTS, Run
+from gallery_runs import CONVOLVED, LIST, PEERS, SPUN, STARTS, TASKS, VARIANTS, Run
 
 from unetlift.report import decibels
 
@@ -116,7 +116,7 @@ def evidence_table(found: dict[Comparison, Difference], runs: Runs) -> str:
 
 def starts_table(runs: Runs) -> str:
     """Where a lift starts, by weight of its regularisers, with and without skips."""
-    found = {name: [score(row, "start", "dsb2018") for row in rows] for name, rows in rows_of(runs, "start", tuple(STARTS)).items()}
+    found = {name: [score(row, "start", "dsb2018") for row in rows] for name, rows in rows_of(runs, "start", (*STARTS, *CONVOLVED)).items()}
     bases = dict.fromkeys(name.removesuffix(", no skips") for name in found)
     body = [[f"`{base}`", _spread(found.get(base, [])), _spread(found.get(f"{base}, no skips", []))] for base in bases]
     return table(["pools, start, weight", "with skips: mean (range, seeds)", "without skips"], body)

@@ -1,5 +1,6 @@
 """The moving window: anchorings, phase rules, consistency and cycle spinning against each other under crop, at equal quality.
 
+    python benchmarks/moving.py borders     # 6 shifts of 40 pictures of the validation split: what to put around a picture
     python benchmarks/moving.py scout       # 6 shifts of 40 pictures, every row; goes on where it was interrupted
     python benchmarks/moving.py full        # all 24 shifts for the rows that are in FINALISTS
     python benchmarks/moving.py accuracy    # mIoU of the finalists on the test split
@@ -8,8 +9,8 @@
 Every picture's figures go into runs/moving as soon as they are there, every row's into benchmarks/moving.json.
 """
 
+import argparse
 import json
-import sys
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
@@ -31,10 +32,8 @@ from unetlift.shifts import Shift, star
 from unetlift.types import Map
 
 RESULTS, RAW = ROOT / "benchmarks" / "moving.json", ROOT / "runs" / "moving"
-SHIFTS = {
-    "scout": [Shift(0, 1), Shift(2, 2), Shift(3, 0), Shift(5, 5), Shift(0, 7), Shift(8, 8)],
-    "full": star(MAX_SHIFT),
-}
+SIX = [Shift(0, 1), Shift(2, 2), Shift(3, 0), Shift(5, 5), Shift(0, 7), Shift(8, 8)]
+SHIFTS = {"borders": SIX, "scout": SIX, "full": star(MAX_SHIFT)}
 SHIPPED = ("blur-3+bilinear", "max+nearest", "lift+lift", "lift+lift@adaptive")
 TRAINED = (
     "blur-3+bilinear-consistency",
@@ -75,7 +74,7 @@ FIRST = [Way("none", WIDE), Way("landmark", WIDE), Way("vote", WIDE), Way("known
 THEN = [Way(anchor, REPLICATE) for anchor in ("landmark", "vote", "blend of 2", "blend of 3", "known motion", "middle", "track")]
 AROUND = (Around("replicate", 16), Around("replicate", 48), Around("reflect", 32), Around("median", 32))
 WIDTHS = [Way("landmark", around) for around in AROUND]
-SPINS = [Way("spin by 1"), Way("spin by 8"), Way("landmark, spin by 8", WIDE)]
+SPINS = [Way("spin by 8"), Way("landmark, spin by 8", WIDE)]
 LIKELY = ("high-passed, tapered", "tapered", "largest norm")
 TRIED = [
     *((name, way) for name in (*TRAINED[:3], *PLAIN) for way in (Way(), *FIRST)),
@@ -88,9 +87,12 @@ TRIED = [
 FINALISTS = [
     *((name, way) for way in (Way(), *FIRST[:2], Way("track", WIDE)) for name in ("blur-3+bilinear", "lift+lift", *TRAINED[:3])),
     *(("lift+lift@adaptive", Way(rule=rule)) for rule in (LIKELY[0], LIKELY[2])),
-    *((name, way) for way in SPINS[:2] for name in ("max+nearest", "blur-3+bilinear")),
-    *((name, way) for way in (FIRST[4], THEN[2]) for name in ("blur-3+bilinear", "lift+lift", *TRAINED[:1])),
+    *((name, way) for way in (FIRST[4], THEN[0]) for name in ("blur-3+bilinear", "lift+lift", *TRAINED[:1])),
+    *((name, way) for way in (Way(), FIRST[1]) for name in ("max+nearest",)),
+    ("max+nearest", SPINS[0]),
 ]
+BORDERS = [(name, Way("landmark", around)) for around in (Around(), REPLICATE, WIDE, *AROUND) for name in ("blur-3+bilinear", "lift+lift")]
+"""What is put around a picture is chosen on pictures that it is not judged by."""
 
 
 def folder(name: str) -> Path | None:
@@ -161,7 +163,7 @@ def row(kind: str, name: str, way: Way) -> dict:
     lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     seen = {line["picture"] for line in lines}
     predictor, ask = network(name, way)
-    for path in pictures(PICTURES["crop"]):
+    for path in pictures(PICTURES["crop"], "val" if kind == "borders" else "test"):
         if path.name not in seen:
             lines.append({"picture": path.name, "pairs": one_picture(predictor, ask, way, path, SHIFTS[kind])})
             with file.open("a") as out:
@@ -231,10 +233,16 @@ def accuracy() -> None:
             store("accuracy", key, {"miou": evaluate(twin, DATA, "test").scores["miou"]})
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == "tables":
-        from moving_tables import write
+def tables() -> None:
+    """Fills benchmarks/moving.md."""
+    from moving_tables import write
 
-        write()
-    else:
-        {"scout": partial(measure, "scout", TRIED), "full": partial(measure, "full", FINALISTS), "accuracy": accuracy}[sys.argv[1]]()
+    write()
+
+
+if __name__ == "__main__":
+    jobs = {kind: partial(measure, kind, rows) for kind, rows in (("borders", BORDERS), ("scout", TRIED), ("full", FINALISTS))}
+    jobs |= {"accuracy": accuracy, "tables": tables}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("job", choices=jobs)
+    jobs[parser.parse_args().job]()

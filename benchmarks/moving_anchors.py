@@ -106,7 +106,6 @@ ANCHORS: dict[str, Callable[[Frames], dict[Shift, Weights]]] = {
     "blend of 4": each(lambda frame: blend(frame, 4)),
     "known motion": known,
     "track": tracked,
-    "spin by 1": each(lambda frame: spun({(0, 0): 1.0}, 1)),
     "spin by 8": each(lambda frame: spun({(0, 0): 1.0}, 8)),
     "landmark, spin by 8": each(lambda frame: spun(on(landmark(frame[0])), 8)),
     "vote, spin by 8": each(lambda frame: spun(vote(frame), 8)),
