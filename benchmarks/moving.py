@@ -91,7 +91,9 @@ FINALISTS = [
     *((name, way) for way in (Way(), FIRST[1]) for name in ("max+nearest",)),
     ("max+nearest", SPINS[0]),
 ]
-BORDERS = [(name, Way("landmark", around)) for around in (Around(), REPLICATE, WIDE, *AROUND) for name in ("blur-3+bilinear", "lift+lift")]
+BOTH = ("blur-3+bilinear", "lift+lift")
+BORDERS = [(name, Way("landmark", around)) for around in (Around(), REPLICATE, WIDE, *AROUND) for name in BOTH]
+BORDERS += [(name, way) for way in (Way(), FIRST[0]) for name in BOTH]
 """What is put around a picture is chosen on pictures that it is not judged by."""
 
 

@@ -205,7 +205,7 @@ def test_an_answer_of_another_size_is_one_sentence(placing, factor):
     ("arguments", "sentence"),
     [
         ({"mode": "corner"}, f"anchor 'corner' is unknown; it is one of {', '.join(MODES)}"),
-        ({"placing": "zeros"}, "placing 'zeros' is unknown; it is one of reflect, replicate, context, circular"),
+        ({"placing": "zeros"}, "placing 'zeros' is unknown; it is one of reflect, replicate, surround, context, circular"),
         ({"stride": 0}, "stride is 0 and multiple None; both are whole numbers from 1 on"),
         ({"multiple": -8}, "stride is 8 and multiple -8; both are whole numbers from 1 on"),
         ({"multiple": 0}, "stride is 8 and multiple 0; both are whole numbers from 1 on"),

@@ -7,13 +7,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from unetlift.anchor import PLACINGS, Frame, align
+from unetlift.anchor.place import SURROUND
 from unetlift.errors import UsageError
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 sizes, strides, anchors = st.integers(1, 40), st.integers(1, 16), st.integers(-100, 100)
 ordinary = settings(max_examples=80, deadline=None, derandomize=True)
-every_padding = pytest.mark.parametrize("placing", ["reflect", "replicate", "context"])
+PADDINGS = [placing for placing in PLACINGS if placing != "circular"]
+every_padding = pytest.mark.parametrize("placing", PADDINGS)
 
 
 def picture(height: int, width: int, layout: torch.memory_format = torch.contiguous_format) -> Tensor:
@@ -80,12 +82,12 @@ def test_the_padding_is_the_least_that_serves(placing, data, multiple):
     (height, width), anchor, stride, frame = data.draw(placings(placing))
     top, left, rows, columns = frame or (0, 0, height, width)
     placed, placement = align(picture(height, width), anchor, stride, placing, frame=frame, multiple=multiple)
-    every = multiple or stride
+    every, least = multiple or stride, SURROUND if placing == "surround" else 0
     for at, first, before, size, got in zip(
         anchor, (top, left), (placement.down, placement.right), (rows, columns), placed.shape[2:], strict=True
     ):
-        assert 0 <= before < stride and (at - first + before) % stride == 0
-        assert got % every == 0 and 0 <= got - size - before < every
+        assert least <= before < least + stride and (at - first + before) % stride == 0
+        assert got % every == 0 and least <= got - size - before < least + every
 
 
 @ordinary
@@ -109,6 +111,10 @@ def test_what_is_put_around_is_the_pictures_own(placing):
     if placing == "context":  # real neighbours above and to the left; the rest is there already
         assert (down, right) == (3, 2) and torch.equal(placed[0, 0, 1:7, 0:6], x[0, 0, :, 1:])
         assert torch.equal(placed[0, 0, 0], placed[0, 0, 2])  # beyond the picture it is mirrored
+    elif placing == "surround":
+        assert (down, right) == (SURROUND + 1, SURROUND + 3)
+        rows, columns = ((torch.arange(length) - first).clamp(0, last) for length, first, last in ((72, 33, 5), (76, 35, 6)))
+        assert torch.equal(placed[0, 0], x[0, 0][rows][:, columns])
     else:
         assert (down, right) == (1, 3)
         source = {"reflect": ([1, 0, 1, 2, 3, 4, 5, 4], [3, 2, 1, 0, 1, 2, 3, 4, 5, 6, 5, 4])}
@@ -126,7 +132,7 @@ def test_answers_with_other_channels_and_types_come_back_too():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"placing": "zeros"}, "placing 'zeros' is unknown; it is one of reflect, replicate, context, circular"),
+        ({"placing": "zeros"}, "placing 'zeros' is unknown; it is one of reflect, replicate, surround, context, circular"),
         ({"stride": 0}, "stride is 0; it is a whole number from 1 on"),
         ({"multiple": 0}, "multiple is 0; it is a whole number from 1 on"),
         ({"placing": "context"}, "The placing 'context' came without a frame; only 'context' takes one"),

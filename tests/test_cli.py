@@ -161,8 +161,13 @@ def test_evaluate_scores_the_anchored_network(tmp_path: Path, cells: Path, capsy
         flags = ["--model", folder, "--data", cells, "--json", file, "--precision=float32", "--anchor", anchor]
         assert _run(capsys, "evaluate", *flags)[0] == 0
         scores[anchor] = json.loads(file.read_text())
-    expected = evaluate(load_predictor(folder, precision="float32"), cells, "test", "landmark")
-    assert scores["landmark"]["iou"] == expected.iou != scores["none"]["iou"]
+    file = tmp_path / "surround.json"
+    assert _run(capsys, "evaluate", *flags, "--json", file, "--placing", "surround")[0] == 0
+    scores["surround"] = json.loads(file.read_text())
+    for name, placing in (("landmark", "reflect"), ("surround", "surround")):
+        expected = evaluate(load_predictor(folder, precision="float32"), cells, "test", "landmark", placing)
+        assert scores[name]["iou"] == expected.iou != scores["none"]["iou"]
+    assert scores["landmark"]["iou"] != scores["surround"]["iou"]
 
 
 @pytest.mark.parametrize("command", ["predict", "stability", "evaluate"])

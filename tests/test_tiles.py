@@ -10,7 +10,8 @@ from test_exactness import network as random_network
 from torch import Tensor, nn
 
 from unetlift import UNet
-from unetlift.anchor import landmark
+from unetlift.anchor import TILED, landmark
+from unetlift.anchor.place import SURROUND
 from unetlift.anchor.strips import landmark_in_strips
 from unetlift.config import NetworkConfig
 from unetlift.encoders.freeze import Freezable
@@ -167,7 +168,10 @@ def test_what_sees_everything_has_no_exact_margin_and_says_so():
 
 @pytest.mark.parametrize(
     ("mode", "placing"),
-    [("landmark", "reflect"), ("landmark", "replicate"), ("subpixel", "reflect"), ("track", "reflect"), ("track-subpixel", "replicate")],
+    [
+        *(("landmark", placing) for placing in TILED),
+        *(("subpixel", "reflect"), ("subpixel", "surround"), ("track", "reflect"), ("track-subpixel", "replicate")),
+    ],
 )
 def test_one_anchor_holds_all_tiles(mode, placing):
     asked = predictor("blur-3", "bilinear")
@@ -177,6 +181,23 @@ def test_one_anchor_holds_all_tiles(mode, placing):
             whole, tiled = (asked.predict(frame, ask=ask, tiling=cut) for ask, cut in zip(asks, (Tiling(), CUT), strict=True))
             assert whole.anchoring == tiled.anchoring and whole.anchoring.anchor is not None
             assert np.abs(whole.values - tiled.values).max() < 1e-6
+
+
+@pytest.mark.parametrize("size", range(250, 290, 6))
+def test_no_tile_lies_in_what_surrounds_a_picture(size):
+    asked, picture = predictor("blur-3", "bilinear"), scene(size, 160)
+    around = asked.anchored("landmark", "surround")
+    whole, exact = (asked.predict(picture, ask=around, tiling=tiling).values for tiling in (Tiling(), CUT))
+    assert np.abs(whole - exact).max() < 1e-6
+    for tiling in (Tiling(tile=160, overlap=0), Tiling(tile=160, overlap=64, blend="hann")):
+        assert asked.predict(picture, ask=around, tiling=tiling).values.shape == whole.shape
+
+
+def test_tiles_too_small_for_what_surrounds_a_picture_are_one_sentence():
+    asked = predictor("blur-3", "bilinear")
+    enough = 4 * (SURROUND + asked.model.config.stride)
+    with pytest.raises(UsageError, match=f"tile is 64; give one of {enough} or more, or another placing than 'surround'"):
+        asked.predict(scene(285, 241), ask=asked.anchored("landmark", "surround"), tiling=Tiling(tile=64, overlap=0))
 
 
 def test_motion_of_a_page_that_is_read_in_parts_cannot_be_followed():

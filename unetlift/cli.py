@@ -75,7 +75,7 @@ def evaluate(config: EvaluateConfig) -> int:
     from unetlift.predict import load_predictor
 
     predictor = load_predictor(config.model, config.device, config.precision)
-    result = evaluation.evaluate(predictor, Path(config.data), config.split, config.anchor)
+    result = evaluation.evaluate(predictor, Path(config.data), config.split, config.anchor, config.placing)
     for name, iou in result.iou.items():
         print(f"{name:<16} IoU {'absent' if iou is None else f'{iou:.4f}'}")
     for name, value in result.means.items():

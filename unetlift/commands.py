@@ -11,6 +11,7 @@ from unetlift.info import TASKS, DegradeConfig, Task
 Precision = Literal["auto", "float32", "bf16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Anchor = Literal["none", "landmark", "subpixel", "track", "track-subpixel"]
+Placing = Literal["reflect", "replicate", "surround"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class EvaluateConfig:
         data: the folder of pairs.
         split: train, val or test.
         anchor: what the sampling grid is tied to: none (the frame's corner), landmark or subpixel.
+        placing: what an anchor puts around a picture: reflect (mirrored), replicate (outermost pixels repeated) or surround (the same,
+            at least 32 on every side).
         json: a file for the figures, or none.
         precision: auto (bf16 where the processor has it), float32 or bf16.
         device: auto, cpu, cuda or mps.
@@ -50,6 +53,7 @@ class EvaluateConfig:
     data: str
     split: Literal["train", "val", "test"] = "test"
     anchor: Literal["none", "landmark", "subpixel"] = "none"
+    placing: Placing = "reflect"
     json: str | None = None
     precision: Precision = "auto"
     device: Device = "auto"
@@ -70,6 +74,7 @@ class StabilityConfig:
         count: of random shifts.
         anchor: none, landmark, subpixel, track or track-subpixel; give the flag again to measure every network with each (without it:
             none). Under roll pictures are rolled into place, otherwise padded.
+        placing: what an anchor puts around a picture: reflect, replicate or surround.
         spin: also measure every network, without an anchor, by the mean over N x N shifts of its grid (cycle spinning), N from 2 on;
             give the flag again for each further N.
         max_shift: in pixels.
@@ -99,6 +104,7 @@ class StabilityConfig:
     shifts: Literal["star", "square", "random"] = "star"
     count: int = 24
     anchor: tuple[Anchor, ...] = ()
+    placing: Placing = "reflect"
     spin: tuple[int, ...] = ()
     max_shift: int = 8
     margin: int = 16

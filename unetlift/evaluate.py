@@ -49,6 +49,7 @@ def evaluate(
     folder: Path,
     split: str,
     anchor: str = "none",
+    placing: str = "reflect",
     done: Callable[[data.Pair, Tensor, Prediction, Tensor], None] = lambda *_: None,
     val_fraction: float = 0.15,
 ) -> Accuracy:
@@ -59,6 +60,7 @@ def evaluate(
         folder: the data set's.
         split: train, val or test.
         anchor: what the sampling grid is tied to.
+        placing: what an anchor puts around a picture.
         done: called after each picture with its pair, the input (1, C, H, W), the answer, and the target (1, ...).
         val_fraction: share of train that is val where that has no folder.
 
@@ -70,7 +72,7 @@ def evaluate(
     info = _meaning(predictor, folder)
     kind = data.KINDS[info.task](info, predictor.channels, predictor.model.config.classes, data.Cache(0))
     task = TASKS[info.task]
-    total, ask, each = task.scores_for(info), predictor.anchored(anchor), {}
+    total, ask, each = task.scores_for(info), predictor.anchored(anchor, placing), {}
     for index, pair in enumerate(pairs):
         x, target = (tensor[None] for tensor in kind.whole(pair, sample_seed(0, 0, index)))
         prediction = predictor.answer(x, pair.image, ask)

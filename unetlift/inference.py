@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from unetlift.commands import Anchor, Device, Precision
+from unetlift.commands import Anchor, Device, Placing, Precision
 from unetlift.config import at_least
 from unetlift.errors import UsageError
 
@@ -23,6 +23,8 @@ class PredictConfig:
         objects: also write a table of all objects: class, area, centre, box.
         anchor: what the sampling grid is tied to: none (the frame's corner), landmark, subpixel, or track and
             track-subpixel, which follow the frames of a video, or take pictures, in the order of their names, for one.
+        placing: what an anchor puts around a picture: reflect (mirrored), replicate (outermost pixels repeated) or surround
+            (the same, at least 32 on every side).
         tile: side of the tiles that large pictures are cut into, in pixels; 0 chooses it, and asks about pictures of up to
             2 million pixels as a whole.
         overlap: of tiles in pixels; without it, as far as the network is measured to look.
@@ -51,6 +53,7 @@ class PredictConfig:
     polygons: Literal["none", "geojson", "coco", "both"] = "none"
     objects: bool = False
     anchor: Anchor = "none"
+    placing: Placing = "reflect"
     tile: int = 0
     overlap: int | None = None
     blend: Literal["centre", "linear", "hann"] = "centre"
@@ -70,7 +73,7 @@ class PredictConfig:
     device: Device = "auto"
 
     SHAPING: ClassVar[tuple[str, ...]] = (
-        *("overlay", "probabilities", "polygons", "objects", "anchor", "tile", "overlap", "blend"),
+        *("overlay", "probabilities", "polygons", "objects", "anchor", "placing", "tile", "overlap", "blend"),
         *("flips", "scales", "spin", "backend"),
     )
     """What the answers depend on; the rest only decides who makes them, and when."""

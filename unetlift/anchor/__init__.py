@@ -3,11 +3,12 @@
 from unetlift.anchor.landmark import Landmark, landmark
 from unetlift.anchor.place import PLACINGS, Frame, Placement, align
 from unetlift.anchor.track import Event, Tracker
-from unetlift.anchor.wrap import MODES, Anchored, Anchoring
+from unetlift.anchor.wrap import MODES, TILED, Anchored, Anchoring
 
 __all__ = [
     "MODES",
     "PLACINGS",
+    "TILED",
     "Anchored",
     "Anchoring",
     "Event",

@@ -9,7 +9,13 @@ from unetlift.convs.padded import pad
 from unetlift.errors import UsageError, one_of
 from unetlift.shifts import Fraction, by_fraction
 
-PLACINGS = ("reflect", "replicate", "context", "circular")
+PLACINGS = ("reflect", "replicate", "surround", "context", "circular")
+
+SURROUND = 32
+"""Pixels on every side, at least, with the placing of that name; benchmarks/moving.md compares it with more and fewer."""
+
+BORDERS = {"reflect": "reflect", "context": "reflect", "replicate": "replicate", "surround": "replicate"}
+"""What each puts where the picture ends."""
 
 
 class Frame(NamedTuple):
@@ -84,7 +90,8 @@ def align(
         stride: of the network's grid.
         placing: `circular` rolls the anchor to one fixed place near the middle; the others put the fewest pixels
             above and to the left: `reflect` mirrors the picture, `replicate` repeats its outermost pixels, `context`
-            takes the real neighbours of `frame` as far as there are any and mirrors beyond.
+            takes the real neighbours of `frame` as far as there are any and mirrors beyond. `surround` repeats the
+            outermost pixels at least `SURROUND` times on every side, which keeps the network's own padding away.
         frame: with `context`, the window of `image` that the answer is wanted for.
         multiple: pixels are also put below and to the right until height and width are multiples of this; by
             default of the stride, which every network takes.
@@ -116,13 +123,28 @@ def align(
         # One layout, which a roll of its own can change: with another one a network sums in another order.
         rolled = image.roll((down, right), (-2, -1)).clone(memory_format=torch.contiguous_format)
         return rolled, Placement(down, right, height, width, (height, width), True, moved)
-    down, right = ((first - at) % stride for first, at in zip(frame[:2], anchor, strict=True))
-    below, after = (-(before + size) % multiple for before, size in zip((down, right), frame[2:], strict=True))
+    down, right = (lead(at - first, stride, placing) for first, at in zip(frame[:2], anchor, strict=True))
+    below, after = (trail(before + size, multiple, placing) for before, size in zip((down, right), frame[2:], strict=True))
     rows = (frame.top - down, frame.top + frame.height + below)
     columns = (frame.left - right, frame.left + frame.width + after)
-    border = "replicate" if placing == "replicate" else "reflect"
     placed = (rows[1] - rows[0], columns[1] - columns[0])
-    return _cut(image, rows, columns, border), Placement(down, right, frame.height, frame.width, placed, False, moved)
+    return _cut(image, rows, columns, BORDERS[placing]), Placement(down, right, frame.height, frame.width, placed, False, moved)
+
+
+def lead(at: int, stride: int, placing: str) -> int:
+    """How many pixels are put before a picture's first for its place `at` to fall on the grid."""
+    least = _least(placing)
+    return least + (-at - least) % stride
+
+
+def trail(length: int, multiple: int, placing: str) -> int:
+    """How many are put behind so many for the network to take them."""
+    least = _least(placing)
+    return least + (-length - least) % multiple
+
+
+def _least(placing: str) -> int:
+    return SURROUND if placing == "surround" else 0
 
 
 def _cut(image: Tensor, rows: tuple[int, int], columns: tuple[int, int], border: str) -> Tensor:

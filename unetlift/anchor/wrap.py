@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unetlift.anchor.landmark import Landmark, landmark
-from unetlift.anchor.place import PLACINGS, Frame, Placement, align
+from unetlift.anchor.place import BORDERS, PLACINGS, Frame, Placement, align
 from unetlift.anchor.strips import brightness_in_strips, landmark_in_strips
 from unetlift.anchor.track import Event, Tracker
 from unetlift.errors import UsageError, one_of
 
+TILED = tuple(placing for placing in BORDERS if placing != "context")
+"""The placings of pictures that come in tiles."""
 MODES = ("none", "landmark", "subpixel", "track", "track-subpixel")
 
 Pictures = TypeVar("Pictures", Tensor, NDArray[np.floating])
@@ -43,7 +45,8 @@ class Anchored:
             answer back; `track` takes the pictures as the frames of one sequence and follows their motion;
             `track-subpixel` does both.
         placing: `reflect`, `replicate` or `context` put the fewest pixels around the picture that align it;
-            `circular` rolls it, so that the function sees the very same array for every roll of a picture.
+            `surround` puts more; `circular` rolls it, so that the function sees the very same array for every roll of a
+            picture.
         multiple: what height and width have to be multiples of; by default the stride.
 
     Raises:
@@ -126,8 +129,8 @@ class Anchored:
         """
         if self.mode == "none":
             return Anchoring(None, None)
-        if self.placing not in ("reflect", "replicate"):
-            raise UsageError(f"The placing {self.placing!r} wants the picture as a whole; reflect and replicate go with tiles.")
+        if self.placing not in TILED:
+            raise UsageError(f"The placing {self.placing!r} wants the picture as a whole; {', '.join(TILED)} go with tiles.")
         if self.mode.startswith("track"):
             return self.find(brightness_in_strips(read, height, width))
         return self._too_small(height, width) or _told(landmark_in_strips(read, height, width))

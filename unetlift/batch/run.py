@@ -146,7 +146,8 @@ def worker(config: PredictConfig, manifest: str, say: Callable[[str], None]) -> 
     halved = lambda size: say(f"Memory did not suffice: from here on batches of {size}.")  # noqa: E731
     with Staging(output, Path(manifest).stem) as staging, Asking(config.batch, halved) as asking:
         model, settings = fingerprint(config.model), settings_hash(config, predictor)
-        yield Worker(predictor, asking, tiling, wanted, config.anchor, staging, Manifest(output, manifest), model, settings)
+        anchored, records = (config.anchor, config.placing), Manifest(output, manifest)
+        yield Worker(predictor, asking, tiling, wanted, anchored, staging, records, model, settings)
 
 
 def settings_hash(config: PredictConfig, predictor: Predictor) -> str:

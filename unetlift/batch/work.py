@@ -48,8 +48,8 @@ class Worker:
         asking: runs it.
         tiling: how pictures that are too large are cut up.
         wanted: what is written of each picture.
-        anchor: what the sampling grid is tied to; `track` and `track-subpixel` take the pages of one file, or pictures
-            one after the other, for the frames of one sequence.
+        anchored: a mode and a placing of `unetlift.anchored`; `track` and `track-subpixel` take the pages of one file, or
+            pictures one after the other, for the frames of one sequence.
         output: the output folder.
         staging: where answers are put together.
         manifest: gets a record of each picture.
@@ -63,20 +63,20 @@ class Worker:
         asking: Asking,
         tiling: Tiling,
         wanted: Wanted,
-        anchor: str,
+        anchored: tuple[str, str],
         staging: Staging,
         manifest: Manifest,
         model: str,
         settings: str,
     ):
-        self.predictor, self.asking, self.tiling, self.wanted, self.anchor = predictor, asking, tiling, wanted, anchor
+        self.predictor, self.asking, self.tiling, self.wanted, self.anchored = predictor, asking, tiling, wanted, anchored
         self.staging, self.manifest, self.model, self.settings = staging, manifest, model, settings
-        self.sequence = predictor.anchored(anchor)
+        self.sequence = predictor.anchored(*anchored)
 
     @property
     def in_order(self) -> bool:
         """Whether pictures are to be answered one after the other."""
-        return self.anchor.startswith("track")
+        return self.sequence.mode.startswith("track")
 
     def __call__(self, item: Item) -> Outcome:
         """Answers a picture, unless it has been.
@@ -123,7 +123,7 @@ class Worker:
         """Writes the answers to all pages of a file aside; returns what else there is to say."""
         with images.open_pages(item.path) as opened, ExitStack() as stack:
             said = [*opened.notes]
-            ask = self.sequence if opened.kind == "picture" else self.predictor.anchored(self.anchor)
+            ask = self.sequence if opened.kind == "picture" else self.predictor.anchored(*self.anchored)
             clips = None
             if opened.kind == "video":
                 clips = stack.enter_context(Clips(self.wanted, partial(answer_name, item.relative), staged, opened.rate))

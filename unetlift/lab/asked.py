@@ -23,28 +23,35 @@ class Asked:
     Attributes:
         model: anybody's.
         anchor: what its grid is tied to.
+        placing: what that puts around a picture; under roll pictures are rolled into place.
         spin: over how many shifts along each axis its answers are the mean.
     """
 
     model: Opened
     anchor: str = "none"
+    placing: str = "reflect"
     spin: int = 1
 
     @property
     def words(self) -> str:
         """For people."""
-        return f"{self.model.name} {self.anchor if self.spin == 1 else f'spin {self.spin}'}"
+        return f"{self.model.name} {self.tie if self.spin == 1 else f'spin {self.spin}'}"
+
+    @property
+    def tie(self) -> str:
+        """The anchor, and its placing where that is not the usual one."""
+        return self.anchor if self.anchor == "none" or self.placing == "reflect" else f"{self.anchor}, {self.placing}"
 
     def function(self, mode: str) -> Callable[[Map], Tensor]:
         """One that has seen no picture yet: what follows a sequence remembers it."""
-        placing = "circular" if mode == "roll" else "reflect"
+        placing = "circular" if mode == "roll" else self.placing
         if self.anchor == "none":
             ask = self.model.function
         elif self.model.predictor is not None:
             ask = self.model.predictor.anchored(self.anchor, placing)
         else:
             ask = Anchored(self.model.function, self.model.multiple, self.anchor, placing)
-        return partial(Views(spin=self.spin, placing=placing), ask) if self.spin > 1 else ask
+        return partial(Views(spin=self.spin, placing="circular" if mode == "roll" else "reflect"), ask) if self.spin > 1 else ask
 
 
 def open_all(config: StabilityConfig) -> list[Asked]:
@@ -62,7 +69,7 @@ def open_all(config: StabilityConfig) -> list[Asked]:
         for anchor, spin in config.ways:
             if anchor != "none" and model.multiple == 1:
                 raise UsageError(f"{source} has no known stride, which an anchor needs; give it: --stride 32.")
-            asked.append(Asked(model, anchor, spin))
+            asked.append(Asked(model, anchor, config.placing, spin))
     sizes = {one.model.size for one in asked} - {None}
     if len(sizes) > 1:
         said = " and ".join(f"{width} x {height}" for height, width in sorted(sizes))

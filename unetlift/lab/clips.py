@@ -91,10 +91,10 @@ def measure_clips(config: StabilityConfig, asked: Sequence[Asked], show: "Show")
             mode = "video" if len(clips) == 1 else f"video {clip.name}"
             reports[mode], taken = watched.report()
             seconds.append(taken)
-            title = Measured(one.model.name, one.model.source, one.model.padding, reports, one.anchor).title
+            title = Measured(one.model.name, one.model.source, one.model.padding, reports, one.tie).title
             cases += [watched.case(record, title, mode, reports[mode].kind) for record in reports[mode].worst_records(config.cases)]
         model, labels = one.model, reports[mode].kind != "pictures"
-        about = (model.name, model.source, model.padding, reports, one.anchor, one.spin, median(seconds), labels, model.fingerprint)
+        about = (model.name, model.source, model.padding, reports, one.tie, one.spin, median(seconds), labels, model.fingerprint)
         measured.append(Measured(*about))
     return measured, cases
 

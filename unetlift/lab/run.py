@@ -90,7 +90,7 @@ def _pictures(config: StabilityConfig, asked: list[Asked], show: Show) -> tuple[
         kind = next(iter(reports.values())).kind
         model = one.model
         subject = Measured(
-            model.name, model.source, model.padding, reports, one.anchor, one.spin, median(seconds), kind != "pictures",
+            model.name, model.source, model.padding, reports, one.tie, one.spin, median(seconds), kind != "pictures",
             model.fingerprint, layers,
         )  # fmt: skip
         measured.append(subject)
@@ -194,7 +194,7 @@ class Bench:
         """All that the figures depend on, but for the pictures."""
         config = self.config
         read = [config.answers, config.mean, config.std, config.channels, config.device]
-        how = {"model": one.model.fingerprint, "name": one.model.name, "anchor": one.anchor, "spin": one.spin, "read": read}
+        how = {"model": one.model.fingerprint, "name": one.model.name, "anchor": one.tie, "spin": one.spin, "read": read}
         return how | asdict(self.conditions[mode]) | {"truth": config.truth is not None, "version": __version__}
 
 

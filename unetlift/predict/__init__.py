@@ -25,6 +25,7 @@ def predict(
     picture: Picture,
     *,
     anchor: str = "none",
+    placing: str = "reflect",
     views: Views = Views(),
     tiling: Tiling = Tiling(),
     info: ModelInfo | None = None,
@@ -37,6 +38,7 @@ def predict(
         model: a model folder, a `UNet` or `Converted`, or a `Predictor`, which spares loading the folder again.
         picture: (H, W, C), or (H, W) of one channel; 8 or 16 bit, or floats of 0..1.
         anchor: none, landmark or subpixel: what the sampling grid is tied to.
+        placing: what an anchor puts around the picture: reflect, replicate or surround.
         views: flips, scales and shifts whose answers are averaged.
         tiling: how a large picture is cut up.
         info: what the in- and outputs of a network given as a module mean; by default numbered classes.
@@ -54,7 +56,7 @@ def predict(
     elif not isinstance(model, Predictor):
         model = load_predictor(model)
     predictor = model.seen_through(views)
-    return predictor.predict(pixels[..., None] if pixels.ndim == 2 else pixels, ask=predictor.anchored(anchor), tiling=tiling)
+    return predictor.predict(pixels[..., None] if pixels.ndim == 2 else pixels, ask=predictor.anchored(anchor, placing), tiling=tiling)
 
 
 class _Face(ModuleType):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetlift.anchor import Anchored, Anchoring
+from unetlift.anchor.place import BORDERS, lead, trail
 from unetlift.pools.told import rules_of
 from unetlift.predict.once import Where, decide_phases
 from unetlift.predict.source import Source, beyond, missing
@@ -64,8 +65,9 @@ class Grid:
     def __init__(self, height: int, width: int, cut: Cut, stride: int, anchor: tuple[int, int] | None, ask: Anchored, wraps: bool):
         self.size, self.before, self.border = (height, width), (0, 0), "replicate"
         if anchor:
-            self.before, self.border = tuple(-at % ask.stride for at in anchor), ask.placing
-            filled = [_filled(size + before, ask.multiple or ask.stride) for size, before in zip(self.size, self.before, strict=True)]
+            self.before, self.border = tuple(lead(at, ask.stride, ask.placing) for at in anchor), BORDERS[ask.placing]
+            lengths = [size + before for size, before in zip(self.size, self.before, strict=True)]
+            filled = [length + trail(length, ask.multiple or ask.stride, ask.placing) for length in lengths]
         else:
             filled = [_filled(size, stride) if wraps and size > cut.side else size for size in self.size]
         self.placed = tuple(filled)
