@@ -17,6 +17,8 @@ from unetlift.stability import CEILING
 
 NEAR = 60.0
 """Decibels: answers of float16 weights that lie as near to those of float32 are shipped."""
+LARGEST = 4 * 2**20
+"""Bytes that a network's weights may have."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,28 @@ variants, are in docs/findings.md. One seed. Under roll, a network without circu
 
 
 def ship(runs: dict[str, dict], root: Path) -> None:
-    """Writes every model folder whose run is measured."""
+    """Writes every model folder whose run is measured, and halves those of the nuclei that are too large."""
+    lighten(root)
     for task, shipment in SHIPMENTS.items():
         for run in (Run(task, variant) for variant in TELLING):
             if run.name in runs:
                 print(run.name, *_ship(run, shipment, runs[run.name], root))
+
+
+def lighten(root: Path) -> None:
+    """Puts float16 weights where what is shipped of the nuclei is larger than `LARGEST`."""
+    for run in (Run("nuclei", variant) for variant in TELLING):
+        folder = root / run.best
+        if (folder / "model.safetensors").stat().st_size <= LARGEST:
+            continue
+        near = nearness(run)
+        if near < NEAR:
+            raise SystemExit(f"{folder}: answers of float16 weights lie {near:.1f} dB from those of float32; {NEAR:g} are asked for.")
+        model, info = load(folder)
+        said = f"| weights | float16; answers lie {decibels(near)} dB or more from those of float32, which the figures below are of |"
+        card = (folder / "README.md").read_text().replace("\n| stride |", f"\n{said}\n| stride |", 1)
+        save(model, folder, info, card, "float16")
+        print(run.name, "float16", near)
 
 
 def _ship(run: Run, shipment: Shipment, row: dict, root: Path) -> tuple[str, float]:

@@ -97,16 +97,21 @@ def test_stability_writes_table_json_and_plot(model_folder: Path, pictures: Path
     assert (tmp_path / "out" / "stability.md").read_text().count("| lift+lift@adaptive |") == 4
 
 
-@pytest.mark.parametrize("anchor", ["landmark", "subpixel", "track", "track-subpixel"])
-def test_predict_anchors_and_its_masks_are_the_anchored_networks(anchor: str, model_folder: Path, pictures: Path, tmp_path, capsys) -> None:
+WAYS = [("landmark", "reflect"), ("landmark", "surround"), ("subpixel", "replicate"), ("track", "surround"), ("track-subpixel", "reflect")]
+
+
+@pytest.mark.parametrize(("anchor", "placing"), WAYS)
+def test_predict_anchors_and_its_masks_are_the_anchored_networks(
+    anchor: str, placing: str, model_folder: Path, pictures: Path, tmp_path: Path, capsys
+) -> None:
     from unetlift.images import read_mask, read_picture
     from unetlift.predict import load_predictor
 
     flags = ["--model", model_folder, "--input", pictures, "--output", tmp_path / "out", f"--anchor={anchor}", "--precision=float32"]
-    code, out, _ = _run(capsys, "predict", *flags)
+    code, out, _ = _run(capsys, "predict", *flags, f"--placing={placing}")
     assert code == 0 and "3 of 3" in out
     predictor = load_predictor(model_folder, precision="float32")
-    ask, names = predictor.anchored(anchor), {"a.png": "a.png", "plate/a.png": "plate/a.png", "plate/b.jpg": "plate/b.jpg.png"}
+    ask, names = predictor.anchored(anchor, placing), {"a.png": "a.png", "plate/a.png": "plate/a.png", "plate/b.jpg": "plate/b.jpg.png"}
     for name, mask in names.items():
         expected = predictor.predict(read_picture(pictures / name), ask=ask).labels
         assert np.array_equal(read_mask(tmp_path / "out" / "masks" / mask), expected)
