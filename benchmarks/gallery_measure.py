@@ -58,9 +58,9 @@ def figures_of(predictor: Predictor, task: str) -> dict[str, Any]:
     }
 
 
-def quality(predictor: Predictor, folder: Path, anchor: str) -> dict[str, Any]:
+def quality(predictor: Predictor, folder: Path, anchor: str, placing: str = "reflect") -> dict[str, Any]:
     """The scores of a test split, and each picture's own."""
-    found = evaluate(predictor, folder, "test", anchor)
+    found = evaluate(predictor, folder, "test", anchor, placing)
     each = [None if value is None else round(value, 5) for value in found.each.values()]
     return {"pictures": found.pictures, **{name: value for name, value in found.scores.items()}, "each": each}
 

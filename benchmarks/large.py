@@ -50,7 +50,7 @@ def measure(folder: Path) -> list[dict[str, Any]]:
             write = [sys.executable, __file__, "--make", place / "a.tif", "--height", height, "--width", width]
             subprocess.run([*map(str, write)], check=True)
             model = SHIPPED if name == "shipped" else folder / "small"
-            flags = ["--model", model, "--input", place, "--output", folder / f"out{len(found)}"]
+            flags = ["--model", model, "--input", place, "--output", folder / f"out{len(found)}", "--anchor=none"]
             result = run([*map(str, [sys.executable, "-m", "unetlift.cli", "predict", *flags])])
             found.append({"network": name, "height": height, "width": width} | result)
             print(found[-1], file=sys.stderr, flush=True)

@@ -85,10 +85,13 @@ TRIED = [
 ]
 """In the order in which they are measured."""
 FINALISTS = [
-    *((name, way) for way in (Way(), *FIRST[:2], Way("track", WIDE)) for name in ("blur-3+bilinear", "lift+lift", *TRAINED[:3])),
-    *(("lift+lift@adaptive", Way(rule=rule)) for rule in (LIKELY[0], LIKELY[2])),
-    *((name, way) for way in (FIRST[4], THEN[0]) for name in ("blur-3+bilinear", "lift+lift", *TRAINED[:1])),
-    *((name, way) for way in (Way(), FIRST[1]) for name in ("max+nearest",)),
+    *(("blur-3+bilinear", way) for way in (Way(), FIRST[1], THEN[0], Way("track", WIDE), FIRST[0])),
+    *(("lift+lift", way) for way in (FIRST[1], Way(), THEN[0])),
+    *(("lift+lift@adaptive", Way(rule=rule)) for rule in (LIKELY[2], LIKELY[0])),
+    *(("max+nearest", way) for way in (Way(), FIRST[1], THEN[0])),
+    ("blur-3+bilinear", FIRST[4]),
+    ("lift+lift", Way("track", WIDE)),
+    *((name, way) for way in (Way(), FIRST[1]) for name in TRAINED[:3]),
     ("max+nearest", SPINS[0]),
 ]
 BOTH = ("blur-3+bilinear", "lift+lift")
@@ -231,7 +234,7 @@ def accuracy() -> None:
         if folder(name) and key not in stored().get("accuracy", {}):
             predictor, ask = network(name, way)
             twin = copy(predictor)
-            twin.anchored = lambda mode, ask=ask, way=way: Asked(ask, way)
+            twin.anchored = lambda *_, ask=ask, way=way: Asked(ask, way)
             store("accuracy", key, {"miou": evaluate(twin, DATA, "test").scores["miou"]})
 
 

@@ -92,7 +92,7 @@ def command(name: str, precision: str, folder: Path, pictures: Path, out: Path) 
         out.mkdir()
         places = ["--peer", name, "--model", folder / "smp", "--input", pictures, "--output", out]
         return [*map(str, [sys.executable, __file__, *places, "--precision", precision])]
-    places = ["--model", folder / "ours", "--input", pictures, "--output", out, f"--precision={precision}"]
+    places = ["--model", folder / "ours", "--input", pictures, "--output", out, f"--precision={precision}", "--anchor=none"]  # as the peers
     return [*map(str, [sys.executable, "-m", "unetlift.cli", "predict", *places, *OURS[name]])]
 
 

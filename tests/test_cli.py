@@ -130,7 +130,7 @@ def test_predict_says_which_pictures_could_not_be_anchored(model_folder: Path, p
 
 def test_predict_without_anchor_says_nothing_of_anchors(model_folder: Path, pictures: Path, tmp_path: Path, capsys) -> None:
     Image.new("L", (30, 20), 90).save(pictures / "even.png")
-    code, out, _ = _run(capsys, "predict", "--model", model_folder, "--input", pictures, "--output", tmp_path / "out")
+    code, out, _ = _run(capsys, "predict", "--model", model_folder, "--input", pictures, "--output", tmp_path / "out", "--anchor=none")
     assert code == 0 and "anchor:" not in out
 
 
@@ -163,7 +163,7 @@ def test_evaluate_scores_the_anchored_network(tmp_path: Path, cells: Path, capsy
     folder, scores = ROOT / "checkpoints" / "max+nearest", {}
     for anchor in ("none", "landmark"):
         file = tmp_path / f"{anchor}.json"
-        flags = ["--model", folder, "--data", cells, "--json", file, "--precision=float32", "--anchor", anchor]
+        flags = ["--model", folder, "--data", cells, "--json", file, "--precision=float32", "--anchor", anchor, "--placing=reflect"]
         assert _run(capsys, "evaluate", *flags)[0] == 0
         scores[anchor] = json.loads(file.read_text())
     file = tmp_path / "surround.json"

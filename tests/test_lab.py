@@ -225,9 +225,9 @@ def test_an_anchor_needs_a_stride(users_code: Path, cells: Path, tmp_path: Path)
         lab.run(config(source, cells, tmp_path / "out", anchor=("landmark",)), QUIET)
     plain, anchored = lab.run(config(source, cells, tmp_path / "out", anchor=("none", "landmark"), stride=2), QUIET).measured
     assert anchored.reports["crop"].mean > plain.reports["crop"].mean + 3
-    around = config(source, cells, tmp_path / "out", anchor=("landmark",), placing="surround", stride=2)
-    (surrounded,) = lab.run(around, QUIET).measured  # measured anew, and told apart
-    assert surrounded.title == f"{anchored.title}, surround" and surrounded.reports["crop"].mean > plain.reports["crop"].mean + 3
+    mirrored = config(source, cells, tmp_path / "out", anchor=("landmark",), placing="reflect", stride=2)
+    (another,) = lab.run(mirrored, QUIET).measured  # measured anew, and told apart
+    assert another.title == f"{anchored.title}, reflect" and another.reports["crop"].mean > plain.reports["crop"].mean + 3
 
 
 @pytest.mark.parametrize(

@@ -266,7 +266,7 @@ def wait_for(path: Path, running: subprocess.Popen) -> None:
 
 
 def test_full_batches_answer_the_same_whatever_comes_together(pictures: Path, tmp_path: Path, capsys) -> None:
-    flags = ("--tile=96", "--overlap=32", "--batch=4", "--probabilities=npz")
+    flags = ("--anchor=none", "--tile=96", "--overlap=32", "--batch=4", "--probabilities=npz")
     for workers in (1, 3):
         assert here(capsys, pictures, tmp_path / str(workers), *flags, f"--workers={workers}")[0] == 0
     assert answers(tmp_path / "1") == answers(tmp_path / "3")

@@ -196,7 +196,7 @@ def test_no_tile_lies_in_what_surrounds_a_picture(size):
 def test_tiles_too_small_for_what_surrounds_a_picture_are_one_sentence():
     asked = predictor("blur-3", "bilinear")
     enough = 4 * (SURROUND + asked.model.config.stride)
-    with pytest.raises(UsageError, match=f"tile is 64; give one of {enough} or more, or another placing than 'surround'"):
+    with pytest.raises(UsageError, match=f"tile is 64, but 32 pixels are put around pictures: give {enough} or more"):
         asked.predict(scene(285, 241), ask=asked.anchored("landmark", "surround"), tiling=Tiling(tile=64, overlap=0))
 
 

@@ -41,7 +41,7 @@ class EvaluateConfig:
         model: the model folder.
         data: the folder of pairs.
         split: train, val or test.
-        anchor: what the sampling grid is tied to: none (the frame's corner), landmark or subpixel.
+        anchor: what the sampling grid is tied to: none (the frame's corner), landmark (as `unetlift predict` does) or subpixel.
         placing: what an anchor puts around a picture: reflect (mirrored), replicate (outermost pixels repeated) or surround (the same,
             at least 32 on every side).
         json: a file for the figures, or none.
@@ -53,7 +53,7 @@ class EvaluateConfig:
     data: str
     split: Literal["train", "val", "test"] = "test"
     anchor: Literal["none", "landmark", "subpixel"] = "none"
-    placing: Placing = "reflect"
+    placing: Placing = "surround"
     json: str | None = None
     precision: Precision = "auto"
     device: Device = "auto"
@@ -104,7 +104,7 @@ class StabilityConfig:
     shifts: Literal["star", "square", "random"] = "star"
     count: int = 24
     anchor: tuple[Anchor, ...] = ()
-    placing: Placing = "reflect"
+    placing: Placing = "surround"
     spin: tuple[int, ...] = ()
     max_shift: int = 8
     margin: int = 16

@@ -52,8 +52,8 @@ class PredictConfig:
     probabilities: Literal["none", "tiff", "npz"] = "none"
     polygons: Literal["none", "geojson", "coco", "both"] = "none"
     objects: bool = False
-    anchor: Anchor = "none"
-    placing: Placing = "reflect"
+    anchor: Anchor = "landmark"
+    placing: Placing = "surround"
     tile: int = 0
     overlap: int | None = None
     blend: Literal["centre", "linear", "hann"] = "centre"

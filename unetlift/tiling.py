@@ -64,16 +64,17 @@ class Cut(NamedTuple):
     ramp: int
 
 
-def choose_cut(tiling: Tiling, stride: int, margin: int) -> Cut:
+def choose_cut(tiling: Tiling, stride: int, margin: int, around: int = 0) -> Cut:
     """The sizes that a network's tiles have.
 
     Args:
         tiling: what is asked for.
         stride: of the network.
         margin: how far from an inner border a tile's answer is not yet the whole picture's; rounded up to the stride.
+        around: so many pixels are put around the picture; no tile may lie in them alone.
 
     Raises:
-        UsageError: the tile is too small for the overlap.
+        UsageError: the tile is too small for the overlap, or for what is put around the picture.
     """
     ramp, margin = 0, _up(margin, stride)
     if tiling.overlap is None:
@@ -88,6 +89,9 @@ def choose_cut(tiling: Tiling, stride: int, margin: int) -> Cut:
     if side < smallest:
         why = f"the network's field asks for an overlap of {overlap}" if tiling.overlap is None else f"its overlap is {overlap}"
         raise UsageError(f"tile is {tiling.tile}, but {why}: give a tile of {smallest} or more, or a smaller overlap.")
+    if around and side < 4 * (around + stride):
+        least = 4 * (around + stride)
+        raise UsageError(f"tile is {tiling.tile}, but {around} pixels are put around pictures: give {least} or more, or another placing.")
     return Cut(side, overlap, ramp)
 
 

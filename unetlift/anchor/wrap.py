@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unetlift.anchor.landmark import Landmark, landmark
-from unetlift.anchor.place import BORDERS, PLACINGS, Frame, Placement, align
+from unetlift.anchor.place import BORDERS, PLACINGS, SURROUND, Frame, Placement, align
 from unetlift.anchor.strips import brightness_in_strips, landmark_in_strips
 from unetlift.anchor.track import Event, Tracker
 from unetlift.errors import UsageError, one_of
@@ -94,6 +94,11 @@ class Anchored:
         answers = [self._ask(picture, found.anchor, frame, arrays) for picture, found in zip(batch.split(1), anchorings, strict=True)]
         joined = torch.cat(answers)
         return (joined.numpy() if arrays else joined), anchorings
+
+    @property
+    def around(self) -> int:
+        """How many pixels are put around a picture at least."""
+        return SURROUND if self.placing == "surround" and self.mode != "none" else 0
 
     @property
     def events(self) -> tuple[Event, ...]:

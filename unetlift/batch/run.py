@@ -141,7 +141,8 @@ def worker(config: PredictConfig, manifest: str, say: Callable[[str], None]) -> 
     wanted.check()
     tiling = Tiling(config.tile, config.overlap, config.blend)
     if tiling.tile:  # that it is too small is to be said at once, and not of each picture
-        choose_cut(tiling, predictor.model.config.stride, predictor.field().margin if config.overlap is None else 0)
+        margin = predictor.field().margin if config.overlap is None else 0
+        choose_cut(tiling, predictor.model.config.stride, margin, predictor.anchored(config.anchor, config.placing).around)
     output = Path(config.output)
     halved = lambda size: say(f"Memory did not suffice: from here on batches of {size}.")  # noqa: E731
     with Staging(output, Path(manifest).stem) as staging, Asking(config.batch, halved) as asking:

@@ -29,7 +29,7 @@ class Asked:
 
     model: Opened
     anchor: str = "none"
-    placing: str = "reflect"
+    placing: str = "surround"
     spin: int = 1
 
     @property
@@ -40,7 +40,7 @@ class Asked:
     @property
     def tie(self) -> str:
         """The anchor, and its placing where that is not the usual one."""
-        return self.anchor if self.anchor == "none" or self.placing == "reflect" else f"{self.anchor}, {self.placing}"
+        return self.anchor if self.anchor == "none" or self.placing == "surround" else f"{self.anchor}, {self.placing}"
 
     def function(self, mode: str) -> Callable[[Map], Tensor]:
         """One that has seen no picture yet: what follows a sequence remembers it."""

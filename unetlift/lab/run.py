@@ -194,7 +194,7 @@ class Bench:
         """All that the figures depend on, but for the pictures."""
         config = self.config
         read = [config.answers, config.mean, config.std, config.channels, config.device]
-        how = {"model": one.model.fingerprint, "name": one.model.name, "anchor": one.tie, "spin": one.spin, "read": read}
+        how = {"model": one.model.fingerprint, "name": one.model.name, "anchor": [one.anchor, one.placing], "spin": one.spin, "read": read}
         return how | asdict(self.conditions[mode]) | {"truth": config.truth is not None, "version": __version__}
 
 

@@ -4,7 +4,6 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from unetlift.anchor import Anchored, Anchoring
-from unetlift.anchor.place import SURROUND
 from unetlift.errors import PictureError, UsageError
 from unetlift.images import Page
 from unetlift.pools.told import rules_of
@@ -50,10 +49,7 @@ def _tiled(page: Page, tiling: Tiling, ask: Anchored, anchoring: Anchoring, sour
     if adaptive and views != Views():
         raise UsageError("Phases of a picture in tiles are decided once, for one view of it; leave out flips, scales and spin.")
     field = ceil(predictor.field().margin / min(views.scales)) + more + views.reach if measured else 0
-    cut = choose_cut(tiling, stride, field)
-    enough = 4 * (SURROUND + stride)
-    if ask.placing == "surround" and ask.mode != "none" and cut.side < enough:  # no tile may lie in what is put around alone
-        raise UsageError(f"tile is {cut.side}; give one of {enough} or more, or another placing than 'surround'.")
+    cut = choose_cut(tiling, stride, field, ask.around)
     circular = config.padding_mode == "circular"
     anchor = anchoring.anchor[:2] if anchoring.anchor else None
     grid = Grid(page.height, page.width, cut, stride, anchor, ask, circular)
