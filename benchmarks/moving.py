@@ -77,10 +77,10 @@ WIDTHS = [Way("landmark", around) for around in AROUND]
 SPINS = [Way("spin by 8"), Way("landmark, spin by 8", WIDE)]
 LIKELY = ("high-passed, tapered", "tapered", "largest norm")
 TRIED = [
-    *((name, way) for name in (*TRAINED[:3], *PLAIN) for way in (Way(), *FIRST)),
-    *((name, Way(rule=rule)) for rule in LIKELY for name in ("lift+lift@adaptive", "blur-3+bilinear", *TRAINED[3:5])),
+    *(("lift+lift@adaptive", Way(rule=rule)) for rule in dict.fromkeys((*LIKELY, *RULES))),
+    *((name, way) for name in (*PLAIN, *TRAINED[:3]) for way in (Way(), *FIRST)),
+    *((name, Way(rule=rule)) for rule in LIKELY for name in ("blur-3+bilinear", *TRAINED[3:5])),
     *((name, way) for way in (*THEN, *WIDTHS, *SPINS) for name in PLAIN),
-    *(("lift+lift@adaptive", Way(rule=rule)) for rule in RULES if rule not in LIKELY),
     *((name, way) for name in TRAINED[:3] for way in THEN[2:4]),
 ]
 """In the order in which they are measured."""
