@@ -110,7 +110,7 @@ def _each(tasks: str, one: str, other: str, **wishes: str) -> Iterator[Compariso
             yield Comparison(task, one, other, figure, wish)
 
 
-PICTURES, CLASSES = "denoise sr4 facades pix2pix", "nuclei streets"
+PICTURES, CLASSES = "denoise sr4 facades pix2pix photos microscopy", "nuclei streets"
 EVERY = f"{PICTURES} {CLASSES}"
 ADAPTIVE = ("lift+lift", "blur-3+bilinear", "max+nearest")
 each: Callable[..., tuple[Comparison, ...]] = lambda *args, **wishes: tuple(_each(*args, **wishes))  # noqa: E731

@@ -127,7 +127,7 @@ def _ship(run: Run, shipment: Shipment, row: dict, root: Path) -> tuple[str, flo
         variant=run.variant, parameters=sum(p.numel() for p in model.parameters()),
         depth=config.depth, width=config.width, padding=config.padding_mode,
         stride=config.stride, mean=info.mean, std=info.std, hash=data_hash(spec.data), command=row["command"],
-        tests=" | ".join(f"{test} {spec.score}" for test in tests), dashes="---:|" * len(tests),
+        tests=" | ".join(f"{test}, PSNR in dB" for test in tests), dashes="---:|" * len(tests),
         scores=" | ".join(f"{score(row, run.task, test):.{spec.decimals}f}" for test in tests),
         roll=pair(row, "roll, none"), crop=pair(row, "crop, none"), landmark=pair(row, "crop, landmark"),
     )  # fmt: skip
