@@ -97,6 +97,7 @@ FINALISTS = [
 BOTH = ("blur-3+bilinear", "lift+lift")
 BORDERS = [(name, Way("landmark", around)) for around in (Around(), REPLICATE, WIDE, *AROUND) for name in BOTH]
 BORDERS += [(name, way) for way in (Way(), FIRST[0]) for name in BOTH]
+BORDERS += [("blur-3+bilinear", Way(anchor, WIDE)) for anchor in ("vote", "track", "blend of 3", "known motion")]
 """What is put around a picture is chosen on pictures that it is not judged by."""
 
 

@@ -37,6 +37,15 @@ def test_a_folder_without_a_kind_is_from_before_there_were_two(model_folder: Pat
 SHIPPED = sorted(config.parent for config in (ROOT / "checkpoints").rglob("config.json"))
 
 
+def test_what_is_shipped_is_small_and_says_under_what_licence() -> None:
+    assert len(SHIPPED) == 15
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in SHIPPED]
+    assert max(sizes) <= 4 * 2**20 and sum(sizes) <= 40 * 2**20
+    for folder in SHIPPED:
+        card = (folder / "README.md").read_text()
+        assert "license: mit" in card and "CC0 1.0" in card and "sha256" in card and "unetlift train" in card
+
+
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.relative_to(ROOT / "checkpoints").as_posix())
 def test_every_shipped_folder_loads(folder: Path) -> None:
     assert unetlift.from_pretrained(folder).config.variant == folder.name
