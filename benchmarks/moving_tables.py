@@ -9,7 +9,7 @@ from moving import BORDERS, FINALISTS, RESULTS, TRIED, stored
 
 from unetlift.report import decibels
 
-BASE, MIRRORED = "blur-3+bilinear | none", "blur-3+bilinear | landmark"
+BASE = "blur-3+bilinear | none"
 PLAN = [f"{name} | {way.title}" for name, way in (*TRIED, *FINALISTS, *BORDERS)]
 
 
@@ -21,7 +21,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 def crop_table(rows: dict[str, dict], accuracy: dict[str, dict]) -> str:
     """Every row that is measured, the steadiest at the 5th percentile first, beside plain blur."""
     head = ["network", "asked", "mean dB", "", "median", "5th percentile", "", "worst", "agreement %", "flips %", "passes", "test mIoU"]
-    base, body = rows.get(BASE) or rows.get(MIRRORED), []
+    base, body = rows.get(BASE), []
     for key, row in sorted(rows.items(), key=lambda item: -item[1]["p5"]):
         name, way = key.split(" | ")
         gains = [f"{row[figure] - base[figure]:+.1f}" if base else "" for figure in ("mean", "p5")]
