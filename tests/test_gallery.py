@@ -1,5 +1,6 @@
 """The gallery's figures: pages say what is stored, and verdicts follow from the figures."""
 
+import fcntl
 import json
 import sys
 from collections.abc import Iterator
@@ -89,6 +90,14 @@ def test_another_command_or_other_data_is_another_run(tmp_path) -> None:
     data_hash.cache_clear()
     (tmp_path / "a.txt").write_text("2")
     assert data_hash(tmp_path) != before
+
+
+def test_a_run_has_one_process_at_a_time(tmp_path) -> None:
+    from gallery import held
+
+    for _ in range(2):
+        with held(tmp_path / "runs" / "0.lock") as first, held(tmp_path / "runs" / "0.lock", fcntl.LOCK_NB) as second:
+            assert first and not second
 
 
 def test_every_command_of_the_list_makes_a_network() -> None:
