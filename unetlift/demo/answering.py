@@ -81,7 +81,7 @@ class Batch:
         wanted = Wanted(predictor.info, self.overlay and predictor.info.answers == "labels")
         with Staging(self.output, "manifest") as staging, Timed(left, seconds) as asking:
             manifest = Manifest(self.output)
-            worker = Worker(predictor, asking, Tiling(), wanted, "none", staging, manifest, self.network.name, "")
+            worker = Worker(predictor, asking, Tiling(), wanted, ("none", "reflect"), staging, manifest, self.network.name, "")
             items = [Item(path, path.relative_to(self.pictures)) for path in sorted(self.pictures.iterdir())]
             with closing(outcomes(takewhile(lambda _: not left.is_set(), items), worker, 1)) as heard:
                 for outcome in heard:
