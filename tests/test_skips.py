@@ -90,7 +90,7 @@ def test_a_folder_from_before_has_skips(tmp_path: Path) -> None:
     assert config["network"].pop("skips") is True
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert unetlift.from_pretrained(tmp_path).config == small(skips=True).config
-    assert all(checkpoint.read(folder)[0].skips for folder in (ROOT / "checkpoints").iterdir())
+    assert all(checkpoint.read(folder)[0].skips for folder in (path.parent for path in (ROOT / "checkpoints").rglob("config.json")))
 
 
 def test_the_variant_says_it() -> None:
