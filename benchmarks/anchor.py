@@ -142,7 +142,7 @@ def study() -> None:
                 print(key, rows[key], flush=True)
                 store("study", rows)
         if (key := f"{name} | {anchor}") not in scores:
-            result = evaluate.evaluate(predictor, DATA, "test", anchor)
+            result = evaluate.evaluate(predictor, DATA, "test", anchor, "reflect")
             scores[key] = {"miou": result.scores["miou"], "pixel_accuracy": result.scores["pixel_accuracy"]}
             print(key, scores[key], flush=True)
             store("accuracy", scores)

@@ -2,6 +2,7 @@
 
     python benchmarks/gallery.py --train     # all that is in the list and not done, one at a time; resumable
 
+What benchmarks/gallery.json has the figures of is not trained again: take a run's figures out of it, or begin without it, to do so.
 Two of these at once share the list, no run twice; with OMP_NUM_THREADS=1 each, two cores do a third more than one after the other.
 
 Data: data_scripts/{bsds500,sr_test,dsb2018,camvid,facades,photos_cc}.py, each into data/NAME; facades with --source paris,
@@ -52,12 +53,12 @@ def put(everything: dict[str, Any]) -> None:
 
 
 @contextmanager
-def held(path: Path, how: int = 0) -> Iterator[bool]:
-    """Whether this process alone has the lock while the block runs; with fcntl.LOCK_NB it is not waited for."""
+def held(path: Path, mode: int = fcntl.LOCK_EX) -> Iterator[bool]:
+    """Whether this process alone has the lock while the block runs; with `fcntl.LOCK_EX | fcntl.LOCK_NB` it is not waited for."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | how)
+            fcntl.flock(file, mode)
         except BlockingIOError:
             yield False
         else:
@@ -79,14 +80,6 @@ def compact(values: Any) -> str:
     """JSON with a list of numbers on one line."""
     numbers = re.compile(r"\[[^][{}\"]*\]")
     return numbers.sub(lambda found: " ".join(found[0].split()), json.dumps(values, indent=1)) + "\n"
-
-
-def trained(run: Run) -> bool:
-    """Whether this very run is done: the same command on the same data."""
-    if run.network.shipped:
-        return True
-    mark = run.network.folder / "finished"
-    return mark.exists() and mark.read_text() == run.content
 
 
 def measured(run: Run) -> bool:
@@ -114,7 +107,7 @@ def begin_peer(run: Run) -> None:
 def one() -> None:
     """Trains or measures the first whose figures are not stored and that no other process is at."""
     for run in LIST:
-        with held(run.network.folder.with_suffix(".lock"), fcntl.LOCK_NB) as mine:
+        with held(run.network.folder.with_suffix(".lock"), fcntl.LOCK_EX | fcntl.LOCK_NB) as mine:
             if mine and not measured(run):
                 advance(run)
                 sys.exit(LEFT)
@@ -122,7 +115,7 @@ def one() -> None:
 
 def advance(run: Run) -> None:
     """Measures what is trained; trains what is not, or goes on with it."""
-    if trained(run):
+    if run.trained:
         begun = perf_counter()
         store(run, measure(run))
         print(f"{run.name}: measured in {perf_counter() - begun:.0f} s", flush=True)
@@ -132,7 +125,7 @@ def advance(run: Run) -> None:
     if network.start is not None and not network.start.exists():
         begin_peer(network)
     subprocess.run([*network.command, "--out", str(network.folder), *(["--resume"] if network.folder.exists() else [])], check=True)
-    (network.folder / "finished").write_text(network.content)
+    network.mark.write_text(network.content)
 
 
 def cost() -> None:

@@ -164,6 +164,17 @@ class Run:
         return RUNS / self.task / re.sub("[/, ]+", "-", self.variant) / str(self.seed)
 
     @property
+    def mark(self) -> Path:
+        """The file that its training leaves: what it was a training of."""
+        return self.folder / "finished"
+
+    @property
+    def trained(self) -> bool:
+        """Whether this very run is done: the same command on the same data."""
+        network = self.network
+        return network.shipped or (network.mark.exists() and network.mark.read_text() == network.content)
+
+    @property
     def best(self) -> Path:
         """The model folder."""
         if self.network != self:

@@ -92,11 +92,11 @@ variants, are in docs/findings.md. One seed. Under roll, a network without circu
 
 
 def ship(runs: dict[str, dict], root: Path) -> None:
-    """Writes every model folder whose run is measured, and halves those of the nuclei that are too large."""
+    """Writes every model folder whose run is measured and still there, and halves those of the nuclei that are too large."""
     lighten(root)
     for task, shipment in SHIPMENTS.items():
         for run in (Run(task, variant) for variant in TELLING):
-            if run.name in runs:
+            if run.name in runs and run.trained:  # a clone has the figures, and not what they are of
                 print(run.name, *_ship(run, shipment, runs[run.name], root))
 
 

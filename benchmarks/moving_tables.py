@@ -5,7 +5,8 @@
 
 import re
 
-from moving import BORDERS, FINALISTS, RESULTS, TRIED, stored
+from moving import RESULTS, stored
+from moving_ways import BORDERS, FINALISTS, TRIED
 
 from unetlift.report import decibels
 

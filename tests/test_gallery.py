@@ -96,7 +96,7 @@ def test_a_run_has_one_process_at_a_time(tmp_path) -> None:
     from gallery import held
 
     for _ in range(2):
-        with held(tmp_path / "runs" / "0.lock") as first, held(tmp_path / "runs" / "0.lock", fcntl.LOCK_NB) as second:
+        with held(tmp_path / "runs" / "0.lock") as first, held(tmp_path / "runs" / "0.lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as second:
             assert first and not second
 
 

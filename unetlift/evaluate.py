@@ -49,7 +49,7 @@ def evaluate(
     folder: Path,
     split: str,
     anchor: str = "none",
-    placing: str = "reflect",
+    placing: str = "surround",
     done: Callable[[data.Pair, Tensor, Prediction, Tensor], None] = lambda *_: None,
     val_fraction: float = 0.15,
 ) -> Accuracy:

@@ -84,13 +84,13 @@ def choose_cut(tiling: Tiling, stride: int, margin: int, around: int = 0) -> Cut
         overlap = _up(tiling.overlap, 2 * stride)
         if tiling.blend != "centre":
             ramp = overlap - 2 * margin if overlap > 2 * margin else overlap // 4 * 2
-    side = _up(tiling.tile or min(max(4 * overlap, SIDES[0]), SIDES[1]), stride)
+    least = 4 * (around + stride) if around else 0
+    side = _up(tiling.tile or max(min(max(4 * overlap, SIDES[0]), SIDES[1]), least), stride)
     ramp, smallest = min(ramp, (side - overlap) // 4 * 2), overlap + 2 * stride  # no pixel is in two ramps
     if side < smallest:
         why = f"the network's field asks for an overlap of {overlap}" if tiling.overlap is None else f"its overlap is {overlap}"
         raise UsageError(f"tile is {tiling.tile}, but {why}: give a tile of {smallest} or more, or a smaller overlap.")
-    if around and side < 4 * (around + stride):
-        least = 4 * (around + stride)
+    if side < least:
         raise UsageError(f"tile is {tiling.tile}, but {around} pixels are put around pictures: give {least} or more, or another placing.")
     return Cut(side, overlap, ramp)
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from threading import Event
@@ -139,16 +140,16 @@ def worker(config: PredictConfig, manifest: str, say: Callable[[str], None]) -> 
     predictor = predictor.seen_through(Views(config.flips, config.scales, config.spin))
     wanted = Wanted(predictor.info, config.overlay, config.probabilities, config.polygons, config.objects)
     wanted.check()
+    anchored = partial(predictor.anchored, config.anchor, config.placing)
     tiling = Tiling(config.tile, config.overlap, config.blend)
     if tiling.tile:  # that it is too small is to be said at once, and not of each picture
         margin = predictor.field().margin if config.overlap is None else 0
-        choose_cut(tiling, predictor.model.config.stride, margin, predictor.anchored(config.anchor, config.placing).around)
+        choose_cut(tiling, predictor.model.config.stride, margin, anchored().around)
     output = Path(config.output)
     halved = lambda size: say(f"Memory did not suffice: from here on batches of {size}.")  # noqa: E731
     with Staging(output, Path(manifest).stem) as staging, Asking(config.batch, halved) as asking:
         model, settings = fingerprint(config.model), settings_hash(config, predictor)
-        anchored, records = (config.anchor, config.placing), Manifest(output, manifest)
-        yield Worker(predictor, asking, tiling, wanted, anchored, staging, records, model, settings)
+        yield Worker(predictor, asking, tiling, wanted, anchored, staging, Manifest(output, manifest), model, settings)
 
 
 def settings_hash(config: PredictConfig, predictor: Predictor) -> str:

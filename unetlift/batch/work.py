@@ -1,6 +1,7 @@
 """One picture from its file to its answers; whatever is wrong with it stays its own affair."""
 
 import gc
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -48,8 +49,8 @@ class Worker:
         asking: runs it.
         tiling: how pictures that are too large are cut up.
         wanted: what is written of each picture.
-        anchored: a mode and a placing of `unetlift.anchored`; `track` and `track-subpixel` take the pages of one file, or
-            pictures one after the other, for the frames of one sequence.
+        anchored: makes the predictor's `anchored` for one sequence; with `track` and `track-subpixel` that is the pages of one
+            file, or pictures one after the other.
         output: the output folder.
         staging: where answers are put together.
         manifest: gets a record of each picture.
@@ -63,7 +64,7 @@ class Worker:
         asking: Asking,
         tiling: Tiling,
         wanted: Wanted,
-        anchored: tuple[str, str],
+        anchored: Callable[[], Anchored],
         staging: Staging,
         manifest: Manifest,
         model: str,
@@ -71,7 +72,7 @@ class Worker:
     ):
         self.predictor, self.asking, self.tiling, self.wanted, self.anchored = predictor, asking, tiling, wanted, anchored
         self.staging, self.manifest, self.model, self.settings = staging, manifest, model, settings
-        self.sequence = predictor.anchored(*anchored)
+        self.sequence = anchored()
 
     @property
     def in_order(self) -> bool:
@@ -123,7 +124,7 @@ class Worker:
         """Writes the answers to all pages of a file aside; returns what else there is to say."""
         with images.open_pages(item.path) as opened, ExitStack() as stack:
             said = [*opened.notes]
-            ask = self.sequence if opened.kind == "picture" else self.predictor.anchored(*self.anchored)
+            ask = self.sequence if opened.kind == "picture" else self.anchored()
             clips = None
             if opened.kind == "video":
                 clips = stack.enter_context(Clips(self.wanted, partial(answer_name, item.relative), staged, opened.rate))

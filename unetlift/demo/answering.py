@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from threading import Event
@@ -81,7 +82,8 @@ class Batch:
         wanted = Wanted(predictor.info, self.overlay and predictor.info.answers == "labels")
         with Staging(self.output, "manifest") as staging, Timed(left, seconds) as asking:
             manifest = Manifest(self.output)
-            worker = Worker(predictor, asking, Tiling(), wanted, ("none", "reflect"), staging, manifest, self.network.name, "")
+            plain = partial(predictor.anchored, "none")
+            worker = Worker(predictor, asking, Tiling(), wanted, plain, staging, manifest, self.network.name, "")
             items = [Item(path, path.relative_to(self.pictures)) for path in sorted(self.pictures.iterdir())]
             with closing(outcomes(takewhile(lambda _: not left.is_set(), items), worker, 1)) as heard:
                 for outcome in heard:
