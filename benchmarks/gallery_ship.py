@@ -1,5 +1,6 @@
 """Packs the gallery's networks whose data may be passed on, in float16 where that is near: into checkpoints/TASK."""
 
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +9,20 @@ import torch
 from gallery_measure import inputs
 from gallery_runs import TASKS, TELLING, Run, data_hash
 from gallery_tables import pair, score
+from skimage.filters import gaussian, threshold_otsu
+from skimage.measure import label
 
 from unetlift.checkpoint import save
+from unetlift.demo.examples import nuclei
+from unetlift.demo.networks import EXAMPLES
+from unetlift.images import write_picture
 from unetlift.model import load
 from unetlift.predict import load_predictor
 from unetlift.report import decibels
 from unetlift.stability import CEILING
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "data_scripts"))
+from dsb2018 import coloured
 
 NEAR = 60.0
 """Decibels: answers of float16 weights that lie as near to those of float32 are shipped."""
@@ -46,7 +55,7 @@ SHIPMENTS = {
         "microscopy",
         "image-to-image, microscopy, u-net",
         "microscopy from masks",
-        "Makes a fluorescence-like picture of a map of nuclei: background, nuclei, and the rims that tell neighbours apart.",
+        "Makes a fluorescence-like picture of a map of nuclei: background (0, 0, 0), nuclei (240, 228, 66), and their rims (0, 114, 178).",
         "2018 Data Science Bowl stage1_train (BBBC038v1, Broad Institute; corrected masks by K. Lopuhin), CC0 1.0; the split of the nuclei",
         "Data: CC0 1.0.",
     ),
@@ -94,10 +103,18 @@ variants, are in docs/findings.md. One seed. Under roll, a network without circu
 def ship(runs: dict[str, dict], root: Path) -> None:
     """Writes every model folder whose run is measured and still there, and halves those of the nuclei that are too large."""
     lighten(root)
+    draw_map(root / "checkpoints" / SHIPMENTS["microscopy"].folder / EXAMPLES)
     for task, shipment in SHIPMENTS.items():
         for run in (Run(task, variant) for variant in TELLING):
             if run.name in runs and run.trained:  # a clone has the figures, and not what they are of
                 print(run.name, *_ship(run, shipment, runs[run.name], root))
+
+
+def draw_map(folder: Path) -> None:
+    """The app's drawn nuclei as a map, for networks that want one."""
+    light = gaussian(nuclei()[..., 0] / 255, 1.5)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_picture(folder / "map of nuclei.png", coloured(label(light > threshold_otsu(light))))
 
 
 def lighten(root: Path) -> None:

@@ -47,7 +47,11 @@ def _nuclei(labels: Path) -> Pixels:
 
 
 def _shown(labels: Path) -> Pixels:
-    numbers = images.read_mask(labels)
+    return coloured(images.read_mask(labels))
+
+
+def coloured(numbers: np.ndarray) -> Pixels:
+    """Numbered nuclei (H, W) as a map (H, W, 3): background, nuclei, and the border of each."""
     colours = np.array([*MEANING["colours"], BORDER], np.uint8)
     return colours[np.where((numbers > 0) & _borders(numbers), 2, numbers > 0)]
 

@@ -565,3 +565,16 @@ def test_endpoints_check_every_argument(named: endpoints.Endpoints, wrong: dict[
     with pytest.raises(UnetliftError) as caught:
         named.shift(**({"picture": "nuclei"} | wrong))
     one_sentence(caught.value, says)
+
+
+def test_networks_are_shown_the_pictures_that_lie_beside_them_and_no_others(tmp_path: Path) -> None:
+    save(tmp_path / "maps", {"one": {"down": "max", "up": "nearest"}})
+    map_of = np.zeros((128, 160, 3), np.uint8)
+    map_of[40:60, 30:90] = (240, 228, 66)
+    (tmp_path / "maps" / "examples").mkdir()
+    Image.fromarray(map_of).save(tmp_path / "maps" / "examples" / "a map.png")
+    for folder, expected in ((tmp_path, ["a map"]), (save(tmp_path / "plain", NETWORKS), ["nuclei"])):
+        page = visit.Page(compare.find(folder), {"nuclei": small_nuclei})
+        assert all(list(shown) == expected for shown in page.examples.values())
+    (shown,) = visit.Page(compare.find(tmp_path / "maps"), {"nuclei": small_nuclei}).examples.values()
+    assert np.array_equal(shown["a map"](), map_of)

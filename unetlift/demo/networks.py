@@ -10,6 +10,8 @@ from unetlift.predict import Predictor, load_predictor
 
 SAID = 4
 """Classes that name a task."""
+EXAMPLES = "examples"
+"""A folder beside model folders: PNG files that their networks are shown, and no others."""
 ORDER = ("max+nearest", "max+unpool", "blur-3+bilinear", "lift+lift", "lift+lift@adaptive")
 
 
@@ -20,6 +22,8 @@ class Network:
     name: str
     config: NetworkKind
     predictor: Predictor
+    examples: tuple[Path, ...] = ()
+    """Pictures of the kind that it is for, where other ones say nothing."""
 
     @property
     def task(self) -> str:
@@ -62,7 +66,8 @@ def find(checkpoints: Path) -> tuple[Network, ...]:
         plain = depths.count(len(folder.parts)) == 1 and len(folder.parts) == min(depths)
         place = folder.relative_to(checkpoints)
         where = place.parent if place.name == variant and place.parent != Path() else place
-        networks.append(Network(variant if plain else f"{variant} ({where.as_posix()})", predictor.model.config, predictor))
+        shown = tuple(sorted((folder.parent / EXAMPLES).glob("*.png")))
+        networks.append(Network(variant if plain else f"{variant} ({where.as_posix()})", predictor.model.config, predictor, shown))
     rank = {variant: place for place, variant in enumerate(ORDER)}
     return tuple(sorted(networks, key=lambda n: (rank.get(n.config.variant, len(ORDER)), n.name)))
 

@@ -3,6 +3,7 @@
 from base64 import b64decode
 from binascii import Error
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -86,6 +87,7 @@ def seen_by(network: Network, picture: images.Picture) -> NDArray[np.float32]:
 
 
 def fitting(examples: Examples, network: Network) -> Examples:
-    """The examples that the networks of a task can be shown."""
+    """The examples that the networks of a task can be shown: those of the network's own where it has any."""
+    examples = {path.stem: partial(images.read_picture, path) for path in network.examples} or examples
     wanted = network.predictor.channels
     return {name: read for name, read in examples.items() if (have := read().shape[2]) == wanted or (have, wanted) == (1, 3)}
