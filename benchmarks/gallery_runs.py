@@ -87,10 +87,8 @@ VARIANTS = {
     "blur-3+bilinear, circular": f"{BLUR} {CIRCULAR}",
     "lift+lift, circular": f"{LIFT} {CIRCULAR}",
     "blur-3+bilinear, replicate": f"{BLUR} --padding-mode replicate",  # what lies beyond the frame is then the same wherever it ends
-    "max+nearest, replicate": f"{BASE} --padding-mode replicate",
     "max+nearest/c2sp": f"{BASE} --conv c2sp",
     "max+nearest/deform": f"{BASE} --conv deform",
-    "max+nearest, consistency": f"{BASE} --consistency 30",
     "blur-3+bilinear, consistency": f"{BLUR} --consistency 30",
     "blur-3+bilinear, consistency 3": f"{BLUR} --consistency 3",
     "blur-3+bilinear@learned": f"{BLUR} --phase learned {CIRCULAR}",
@@ -123,10 +121,7 @@ ON_ROLLS = tuple(name for name in VARIANTS if name.endswith(("@adaptive", ", cir
 FIRST = ("max+nearest", "blur-3+bilinear", "max+unpool", "lift+lift")
 TELLING = (*PRINCIPAL, "max+unpool")
 CONVOLVED = ("max+nearest/c2sp", "max+nearest/deform")
-REPLICATE = ("blur-3+bilinear, replicate", "max+nearest, replicate")
-MOVING = ("blur-3+bilinear, consistency", "blur-3+bilinear, consistency 3", "max+nearest, consistency", "blur-3+bilinear@learned")
-SLOW = "max+nearest/deform", "fourier+fourier/filtered"
-MOST = tuple(name for name in VARIANTS if name not in (*MOVING, *REPLICATE, *SLOW))
+MOVING = ("blur-3+bilinear, consistency", "blur-3+bilinear, consistency 3", "blur-3+bilinear@learned")
 
 
 @dataclass(frozen=True)
@@ -218,7 +213,7 @@ _ORDER = [
     *(Run(task, name) for task in ("denoise", "nuclei") for name in TELLING),
     Run("nuclei", MOVING[0]),
     *(Run("denoise", name) for name in ("stride+transpose", "avg+bilinear", "blur-2+bilinear", "blur-5+bilinear", "blur-3+blur-3")),
-    *(Run("denoise", name) for name in ("lift(sum)+lift", "max+nearest/c2sp")),
+    *(Run("denoise", name) for name in ("lift(sum)+lift", CONVOLVED[0])),
     Run("facades", "max+nearest"),
     Run("nuclei", "blur-3+bilinear, replicate"),
     *(Run(task, name) for task in ("facades", "sr4") for name in FIRST),
@@ -227,14 +222,11 @@ _ORDER = [
     *(Run("start", name, seed) for seed in range(3) for name in (*STARTS, CONVOLVED[0])),
     *(Run("streets", name) for name in FIRST),
     *(Run("denoise", name) for name in ("blur-3+unpool", "lift+lift, no penalty", *ON_ROLLS, SPUN)),
+    *(Run("nuclei", name) for name in ("lift+lift, circular", *PEERS, SPUN, "lift(sum)+lift")),
     *(Run("pix2pix", name) for name in FIRST),
-    *(Run("nuclei", name) for name in (*PEERS, *ON_ROLLS, SPUN, "lift(sum)+lift", "max+nearest/c2sp")),
     *(Run("start", CONVOLVED[1], seed) for seed in range(3)),
-    *(Run("nuclei", name) for name in (*MOVING[1:], *REPLICATE)),
+    *(Run("nuclei", name) for name in MOVING[1:]),
     Run("denoise", "fourier+fourier/filtered"),
-    *(Run("denoise", name) for name in PEERS),
-    *(Run(task, name) for task in ("sr4", "facades", "streets") for name in ("lift(sum)+lift", "blur-5+bilinear", "stride+transpose")),
-    *(Run("nuclei", name) for name in MOST),
 ]
 LIST = list(dict.fromkeys(_ORDER))
 """Every run there is, in the order in which they are trained: the widest view first."""

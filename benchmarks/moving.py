@@ -47,7 +47,9 @@ def folder(name: str) -> Path | None:
 def network(name: str, way: Way) -> tuple[Predictor, Callable[[Map], tuple[Map, list]]]:
     """A predictor, and what asks it: (1, C, H, W) to probabilities and the levels' phases."""
     predictor = load_predictor(folder(name), "cpu", "float32")
-    model = ruled(predictor.model, RULES[way.rule]) if way.rule else predictor.model.on_fixed_grid()
+    model = ruled(predictor.model, RULES[way.rule]) if way.rule in RULES else predictor.model
+    if way.rule is None:
+        model = model.on_fixed_grid()
     model.eval()
 
     def ask(x: Map) -> tuple[Map, list]:

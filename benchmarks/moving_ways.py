@@ -6,15 +6,11 @@ from moving_anchors import Around
 from moving_rules import RULES
 
 SHIPPED = ("blur-3+bilinear", "max+nearest", "lift+lift", "lift+lift@adaptive")
-TRAINED = (
-    "blur-3+bilinear-consistency",
-    "blur-3+bilinear-consistency-3",
-    "max+nearest-consistency",
-    "blur-3+bilinear@adaptive",
-    "max+nearest@adaptive",
-    "blur-3+bilinear@learned",
-)
+TRAINED = ("blur-3+bilinear-consistency", "blur-3+bilinear-consistency-3")
+LEARNED = "blur-3+bilinear@learned"
 """Of benchmarks/gallery.py: measured when they are trained."""
+OWN = "the trained rule"
+"""The phases that a network was trained to choose."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +20,7 @@ class Way:
     Attributes:
         anchor: a name in `ANCHORS`.
         around: what is put around a picture.
-        rule: a name in `RULES`, for networks under adaptive phases; otherwise the network is on its even grid.
+        rule: a name in `RULES`, which then chooses the phases, or `OWN`; otherwise the network is on its even grid.
     """
 
     anchor: str = "none"
@@ -49,10 +45,11 @@ SPINS = [Way("spin by 8"), Way("landmark, spin by 8", WIDE)]
 LIKELY = ("high-passed, tapered", "tapered", "largest norm")
 TRIED = [
     *(("lift+lift@adaptive", Way(rule=rule)) for rule in dict.fromkeys((*LIKELY, *RULES))),
-    *((name, way) for name in (*PLAIN, *TRAINED[:3]) for way in (Way(), *FIRST)),
-    *((name, Way(rule=rule)) for rule in LIKELY for name in ("blur-3+bilinear", *TRAINED[3:5])),
+    *((name, way) for name in (*PLAIN, *TRAINED) for way in (Way(), *FIRST)),
+    *((LEARNED, way) for way in (Way(rule=OWN), *FIRST)),
+    *(("blur-3+bilinear", Way(rule=rule)) for rule in LIKELY),
     *((name, way) for way in (*THEN, *WIDTHS, *SPINS) for name in PLAIN),
-    *((name, way) for name in TRAINED[:3] for way in THEN[2:4]),
+    *((name, way) for name in TRAINED for way in THEN[2:4]),
 ]
 """In the order in which they are measured."""
 FINALISTS = [
@@ -61,7 +58,8 @@ FINALISTS = [
     *(("lift+lift@adaptive", Way(rule=rule)) for rule in (LIKELY[2], LIKELY[0])),
     *(("max+nearest", way) for way in (Way(), FIRST[1], THEN[0])),
     *(("blur-3+bilinear", FIRST[4]), ("lift+lift", Way("track", WIDE))),
-    *((name, way) for way in (Way(), FIRST[1]) for name in TRAINED[:3]),
+    *((name, way) for way in (Way(), FIRST[1]) for name in TRAINED),
+    *((LEARNED, way) for way in (Way(rule=OWN), FIRST[1])),
     ("max+nearest", SPINS[0]),
 ]
 BORDERS = [
