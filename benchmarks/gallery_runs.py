@@ -80,6 +80,8 @@ VARIANTS = {
     "lift+lift": LIFT,
     "lift(sum)+lift": f"{LIFT} --lift-bands sum",
     "lift+lift, no penalty": f"{LIFT} --lift-penalty 0",
+    "lift+lift, no skips": f"{LIFT} --no-skips",
+    "max+unpool, no skips": "--down max --up unpool --no-skips",
     "lift+lift@adaptive": f"{LIFT} {ADAPTIVE}",
     "blur-3+bilinear@adaptive": f"{BLUR} {ADAPTIVE}",
     "max+nearest@adaptive": f"{BASE} {ADAPTIVE}",
@@ -121,6 +123,7 @@ ON_ROLLS = tuple(name for name in VARIANTS if name.endswith(("@adaptive", ", cir
 FIRST = ("max+nearest", "blur-3+bilinear", "max+unpool", "lift+lift")
 TELLING = (*PRINCIPAL, "max+unpool")
 CONVOLVED = ("max+nearest/c2sp", "max+nearest/deform")
+SKIPLESS = ("lift+lift, no skips", "max+unpool, no skips")
 MOVING = ("blur-3+bilinear, consistency", "blur-3+bilinear, consistency 3", "blur-3+bilinear@learned")
 
 
@@ -220,9 +223,10 @@ _ORDER = [
     *(Run(task, name) for name in TELLING for task in ("microscopy", "photos")),
     *(Run("nuclei", name, seed) for seed in (1, 2) for name in PRINCIPAL),
     *(Run("start", name, seed) for seed in range(3) for name in (*STARTS, CONVOLVED[0])),
+    *(Run("denoise", name) for name in SKIPLESS),
     *(Run("streets", name) for name in FIRST),
     *(Run("denoise", name) for name in ("blur-3+unpool", "lift+lift, no penalty", *ON_ROLLS, SPUN)),
-    *(Run("nuclei", name) for name in ("lift+lift, circular", *PEERS, SPUN, "lift(sum)+lift")),
+    *(Run("nuclei", name) for name in ("lift+lift, circular", *SKIPLESS, *PEERS, SPUN, "lift(sum)+lift")),
     *(Run("pix2pix", name) for name in FIRST),
     *(Run("start", CONVOLVED[1], seed) for seed in range(3)),
     *(Run("nuclei", name) for name in MOVING[1:]),
