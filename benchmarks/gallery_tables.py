@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from math import sqrt
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 
 from gallery_claims import CLAIMS, Comparison, Difference, Runs, differences
-from gallery_runs import CONVOLVED, LIST, PEERS, SPUN, STARTS, TASKS, VARIANTS, Run
+from gallery_runs import CONVOLVED, LIST, PEERS, PENALTIES, SPUN, STARTS, TASKS, VARIANTS, Run
 
 from unetlift.report import decibels
 
@@ -122,6 +123,20 @@ def starts_table(runs: Runs) -> str:
     return table(["pools, start, weight", "with skips: mean (range, seeds)", "without skips"], body)
 
 
+def margins_table(runs: Runs) -> str:
+    """The same lifts by what they have in common."""
+    lifts = {name: name.split(", ")[1:3] for name in STARTS if name.startswith("lift")}
+    found = {name: [score(row, "start", "dsb2018") for row in rows] for name, rows in rows_of(runs, "start", tuple(lifts)).items()}
+
+    def cell(kind: str, skipless: bool) -> str:
+        scores = [score for name in found if kind in lifts[name] and name.endswith("no skips") == skipless for score in found[name]]
+        return f"{fmean(scores):.4f} ± {stdev(scores) / sqrt(len(scores)):.4f} ({len(scores)})" if len(scores) > 1 else ""
+
+    kinds = dict.fromkeys(kind for names in zip(*lifts.values(), strict=True) for kind in names)
+    body = [[f"weight {kind}" if kind in PENALTIES else f"start `{kind}`", cell(kind, False), cell(kind, True)] for kind in kinds]
+    return table(["all lifts of", "with skips: mean ± standard error (networks)", "without skips"], body)
+
+
 def _spread(scores: list[float]) -> str:
     return f"{fmean(scores):.4f} ({min(scores):.4f} to {max(scores):.4f}, {len(scores)})" if scores else ""
 
@@ -151,6 +166,7 @@ def all_tables(found: dict) -> dict[str, str]:
         "claims": claims_table(weighed),
         "evidence": evidence_table(weighed, runs),
         "starts": starts_table(runs),
+        "margins": margins_table(runs),
         "budgets": budgets_table(),
         "progress": f"{len(runs)} of the {len(LIST)} runs of the list are in.\n",
     } | ({"cost": cost_table(found["cost"])} if "cost" in found else {})

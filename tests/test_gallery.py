@@ -62,6 +62,17 @@ def test_a_comparison_speaks_for_a_claim_where_its_interval_does(gain: float, mo
     assert mean == pytest.approx(gain, abs=1e-9) and low <= gain + 1e-9 and high >= gain - 1e-9
 
 
+def test_what_another_seed_undoes_is_open() -> None:
+    from gallery_claims import Comparison
+
+    comparison, before = Comparison("denoise", "lift+lift", "max+unpool", "quality", "more"), [28.0, 30.0, 27.5, 31.0]
+    one = _runs("denoise", lift_lift=[a + 0.5 for a in before], max_unpool=before)
+    other = _runs("denoise", lift_lift=[a - 0.3 for a in before], max_unpool=before)
+    for runs, expected in ((one, True), (one | {name.replace("/0", "/1"): row for name, row in other.items()}, None)):
+        _, low, high = comparison.difference(runs)
+        assert comparison.holds(low, high) is expected
+
+
 def test_a_picture_without_a_score_is_in_no_comparison() -> None:
     from gallery_claims import Comparison
 
