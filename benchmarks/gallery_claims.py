@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from gallery_runs import TASKS, Run
+from gallery_runs import SKIPS, TASKS, Run
 
 Runs = dict[str, dict[str, Any]]
 Difference = tuple[float, float, float]
@@ -146,6 +146,11 @@ CLAIMS = [
         tuple(c for name in ("max+nearest", "max+unpool") for c in _better(name)),
     ),
     Claim("... and without skips, in SegNet's shape", tuple(_better("max+unpool", ", no skips"))),
+    Claim(
+        "A lift needs its regularisers",
+        each(EVERY, "lift+lift", "lift+lift, no penalty", quality="more")
+        + tuple(c for skips in SKIPS for c in each("start", f"lift+lift, haar, 0.1{skips}", f"lift+lift, haar, 0{skips}", quality="more")),
+    ),
     Claim("The sum of the sub-bands is better than LL", each(EVERY, "lift(sum)+lift", "lift+lift", quality="more")),
     Claim(
         "The adaptive phase is exact under roll",

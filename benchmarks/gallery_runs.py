@@ -224,7 +224,7 @@ _ORDER = [
     *(Run("nuclei", name, seed) for seed in (1, 2) for name in PRINCIPAL),
     *(Run("start", name, seed) for seed in range(3) for name in (*STARTS, CONVOLVED[0])),
     *(Run("denoise", name) for name in (*SKIPLESS, "lift+lift, no penalty")),
-    *(Run("streets", name) for name in FIRST),
+    *(Run("streets", name) for name in (*FIRST[:3], "lift+lift, no penalty")),
     *(Run("denoise", name) for name in ("blur-3+unpool", *ON_ROLLS, SPUN)),
     *(Run("nuclei", name) for name in ("lift+lift, circular", *SKIPLESS, *PEERS, SPUN, "lift(sum)+lift")),
     *(Run("pix2pix", name) for name in FIRST),
