@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -13,7 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from unet import inference, training_step
 
 from unetlift import UNet
+from unetlift.flags import parse
 from unetlift.predict.views import Views
+from unetlift.recipe import TrainConfig
 
 OTHERWISE_TRAINED = {name for name, flags in VARIANTS.items() if "--consistency" in flags or "--lift-penalty" in flags}
 """Networks that are like others."""
@@ -26,9 +29,8 @@ def network(name: str) -> nn.Module:
     torch.manual_seed(0)
     if name in PEERS:
         return smp.Unet(PEERS[name], encoder_weights=None, encoder_depth=DEPTH, decoder_channels=(96, 48, 24, 12), classes=CLASSES)
-    said = iter(shlex.split(VARIANTS[name]))
-    flags = {flag[2:].replace("-", "_"): value for flag, value in zip(said, said, strict=True)}
-    return UNet(width=WIDTH, depth=DEPTH, classes=CLASSES, **flags)
+    said = parse(TrainConfig, [*shlex.split(VARIANTS[name]), "--data", "any", "--out", "any"], "unetlift train", "").network
+    return UNet(**vars(replace(said, width=WIDTH, depth=DEPTH, classes=CLASSES)))
 
 
 def multiplications(model: nn.Module, x: Tensor) -> int:
