@@ -75,6 +75,7 @@ def central_table(runs: Runs, costs: dict[str, dict]) -> str:
         for task in tasks:
             rows, test = by_task[task].get(variant, []), next(iter(TASKS[task].tests))
             quality = f"{fmean(score(row, task, test) for row in rows):.{TASKS[task].decimals}f}" if rows else ""
+            quality += f" ({len(rows)} seeds)" if len(rows) > 1 else ""
             cells += [quality, decibels(fmean(row["stability"]["crop, none"]["mean"] for row in rows)) if rows else ""]
         cost, base = costs.get(variant, {}), costs.get("max+nearest", {})
         body.append([*cells, *(f"x {cost[key] / base[key]:.2f}" if key in cost else "" for key in ("train_ms", "infer_ms"))])

@@ -22,7 +22,7 @@ import torch
 from anchor import DATA, MARGIN, MAX_SHIFT, PICTURES, ROOT, pictures
 from moving_anchors import ANCHORS, STILL, STRIDE, Frames, Weights
 from moving_rules import RULES, ruled
-from moving_ways import BORDERS, FINALISTS, SHIPPED, TRIED, Way
+from moving_ways import BORDERS, FINALISTS, OWN, SHIPPED, TRIED, Way
 
 from unetlift import images, stability
 from unetlift.anchor import Anchoring
@@ -47,9 +47,11 @@ def folder(name: str) -> Path | None:
 def network(name: str, way: Way) -> tuple[Predictor, Callable[[Map], tuple[Map, list]]]:
     """A predictor, and what asks it: (1, C, H, W) to probabilities and the levels' phases."""
     predictor = load_predictor(folder(name), "cpu", "float32")
-    model = ruled(predictor.model, RULES[way.rule]) if way.rule in RULES else predictor.model
+    model = predictor.model
     if way.rule is None:
         model = model.on_fixed_grid()
+    elif way.rule != OWN:
+        model = ruled(model, RULES[way.rule])
     model.eval()
 
     def ask(x: Map) -> tuple[Map, list]:
