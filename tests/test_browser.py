@@ -252,6 +252,19 @@ def test_a_picture_of_ones_own_can_be_uploaded_and_is_not_kept(visit: Visit, ser
     assert [path for path in server.cache.rglob("*") if path.is_file() and path.stat().st_size] == []
 
 
+def test_a_camera_that_takes_its_time_is_waited_for(visit: Visit) -> None:
+    before = visit.figure(USUAL)
+    blank = "window.scene = Object.assign(document.createElement('canvas'), {width: 320, height: 240})"
+    visit.tab.evaluate(f"{blank}; navigator.mediaDevices.getUserMedia = async () => window.scene.captureStream()")
+    visit.tab.locator("#camera").click()
+    take = visit.tab.get_by_role("button", name="Take the picture")
+    sync_api.expect(take).to_be_disabled(timeout=PATIENCE)
+    visit.tab.evaluate("window.scene.getContext('2d').fillRect(100, 60, 90, 80)")
+    sync_api.expect(take).to_be_focused(timeout=PATIENCE)
+    take.press("Enter")
+    visit.wait_for_another(USUAL, before)
+
+
 def test_two_visitors_do_not_see_each_others_pictures(visit: Visit, browser: "sync_api.Browser", address: str) -> None:
     before = visit.figure(USUAL)
     with visiting(browser, address) as other:

@@ -33,14 +33,15 @@ window.unetlift = {
     dialog.className = "camera";
     dialog.setAttribute("aria-label", "Camera");
     dialog.innerHTML = '<video autoplay muted playsinline></video><form method="dialog">' +
-      '<button value="take">Take the picture</button><button value="">Cancel</button></form>';
-    const video = dialog.querySelector("video");
+      '<button value="take" disabled>Take the picture</button><button value="">Cancel</button></form>';
+    const [video, take] = [dialog.querySelector("video"), dialog.querySelector("button")];
+    video.addEventListener("loadeddata", () => { take.disabled = false; take.focus(); });  // before that there is nothing to take
     video.srcObject = stream;
     document.querySelector(".gradio-container").append(dialog);
     dialog.showModal();
     await new Promise((resolve) => dialog.addEventListener("close", resolve, {once: true}));
     let picture = null;
-    if (dialog.returnValue === "take" && video.videoWidth) {
+    if (dialog.returnValue === "take") {
       const canvas = document.createElement("canvas");
       [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
       canvas.getContext("2d").drawImage(video, 0, 0);

@@ -115,6 +115,7 @@ figure img { width: 100%; display: block; border-radius: 4px; background: #000; 
 .camera form { display: flex; gap: 8px; padding-top: 10px; }
 .camera button { padding: 6px 14px; border-radius: 4px; border: 1px solid var(--line); background: var(--button-secondary-background-fill);
                  color: var(--body-text-color); }
+.camera button:disabled { opacity: 0.5; cursor: default; }
 
 @media (min-width: 1001px) { #variants { flex: 1 1 480px; } #anchor { flex: 0 1 300px; } #gain { flex: 0 1 180px; } }
 @media (max-width: 1000px) { .variants, .maps { grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); } }
