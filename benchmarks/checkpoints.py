@@ -29,8 +29,8 @@ VARIANTS = {
     "max+nearest": {"down": "max", "up": "nearest"},
     "max+unpool": {"down": "max", "up": "unpool"},
     "blur-3+bilinear": {"down": "blur-3", "up": "bilinear"},
-    "lift+lift": {"down": "lift", "up": "lift"},
-    "lift+lift@adaptive": {"down": "lift", "up": "lift", "phase": "adaptive", "padding-mode": "circular"},
+    "lift+lift": {"down": "lift", "up": "lift", "lift-penalty": "0.1"},
+    "lift+lift@adaptive": {"down": "lift", "up": "lift", "phase": "adaptive", "padding-mode": "circular", "lift-penalty": "0.1"},
 }
 
 CARD = """---

@@ -148,7 +148,7 @@ CLAIMS = [
     Claim("... and without skips, in SegNet's shape", tuple(_better("max+unpool", ", no skips"))),
     Claim(
         "A lift needs its regularisers",
-        each(EVERY, "lift+lift", "lift+lift, no penalty", quality="more")
+        each(EVERY, "lift+lift, penalty 0.1", "lift+lift", quality="more")
         + tuple(c for skips in SKIPS for c in each("start", f"lift+lift, haar, 0.1{skips}", f"lift+lift, haar, 0{skips}", quality="more")),
     ),
     Claim("The sum of the sub-bands is better than LL", each(EVERY, "lift(sum)+lift", "lift+lift", quality="more")),

@@ -79,10 +79,11 @@ VARIANTS = {
     "blur-3+unpool": "--down blur-3 --up unpool",
     "lift+lift": LIFT,
     "lift(sum)+lift": f"{LIFT} --lift-bands sum",
-    "lift+lift, no penalty": f"{LIFT} --lift-penalty 0",
+    "lift+lift, penalty 0.1": f"{LIFT} --lift-penalty 0.1",
     "lift+lift, no skips": f"{LIFT} --no-skips",
     "max+unpool, no skips": "--down max --up unpool --no-skips",
     "lift+lift@adaptive": f"{LIFT} {ADAPTIVE}",
+    "lift+lift@adaptive, penalty 0.1": f"{LIFT} {ADAPTIVE} --lift-penalty 0.1",
     "blur-3+bilinear@adaptive": f"{BLUR} {ADAPTIVE}",
     "max+nearest@adaptive": f"{BASE} {ADAPTIVE}",
     "max+nearest, circular": f"{BASE} {CIRCULAR}",  # what circular padding does by itself, beside the adaptive ones
@@ -124,6 +125,9 @@ FIRST = ("max+nearest", "blur-3+bilinear", "max+unpool", "lift+lift")
 TELLING = (*PRINCIPAL, "max+unpool")
 CONVOLVED = ("max+nearest/c2sp", "max+nearest/deform")
 SKIPLESS = ("lift+lift, no skips", "max+unpool, no skips")
+PENALISED = ("lift+lift, penalty 0.1", "lift+lift@adaptive, penalty 0.1")
+SHIPPED = (*FIRST[:3], *PENALISED)
+"""The nuclei of benchmarks/checkpoints.py, which other benchmarks measure too."""
 MOVING = ("blur-3+bilinear, consistency", "blur-3+bilinear, consistency 3", "blur-3+bilinear@learned")
 
 
@@ -154,7 +158,7 @@ class Run:
     @property
     def shipped(self) -> bool:
         """Whether benchmarks/checkpoints.py has trained it, with this budget."""
-        return self.task == "nuclei" and self.seed == 0 and self.variant in TELLING
+        return self.task == "nuclei" and self.seed == 0 and self.variant in SHIPPED
 
     @property
     def folder(self) -> Path:
@@ -177,7 +181,7 @@ class Run:
         """The model folder."""
         if self.network != self:
             return self.network.best
-        return Path("checkpoints") / self.variant if self.shipped else self.folder / "best"
+        return Path("checkpoints") / self.variant.partition(",")[0] if self.shipped else self.folder / "best"
 
     @property
     def start(self) -> Path | None:
@@ -213,24 +217,24 @@ def data_hash(folder: Path) -> str:
 
 
 _ORDER = [
-    *(Run(task, name) for task in ("denoise", "nuclei") for name in TELLING),
-    Run("nuclei", MOVING[0]),
+    *(Run("denoise", name) for name in ("lift+lift", "lift+lift@adaptive", *PENALISED[:1], *SKIPLESS, "lift(sum)+lift")),
+    *(Run("denoise", name) for name in ("lift+lift, circular", *TELLING)),
+    *(Run("photos", name) for name in (*TELLING, *PENALISED[:1])),
+    *(Run("nuclei", name) for name in ("lift+lift", *TELLING, *SHIPPED, MOVING[0])),
+    *(Run(task, name) for task in ("facades", "sr4") for name in (*FIRST, *PENALISED[:1])),
+    *(Run("nuclei", name, seed) for name in (*PRINCIPAL, *PENALISED) for seed in (1, 2)),
+    *(Run("microscopy", name) for name in (*TELLING, *PENALISED[:1])),
     *(Run("denoise", name) for name in ("stride+transpose", "avg+bilinear", "blur-2+bilinear", "blur-5+bilinear", "blur-3+blur-3")),
-    *(Run("denoise", name) for name in ("lift(sum)+lift", CONVOLVED[0])),
-    Run("facades", "max+nearest"),
+    Run("denoise", CONVOLVED[0]),
     Run("nuclei", "blur-3+bilinear, replicate"),
-    *(Run(task, name) for task in ("facades", "sr4") for name in FIRST),
-    *(Run(task, name) for name in TELLING for task in ("microscopy", "photos")),
-    *(Run("nuclei", name, seed) for seed in (1, 2) for name in PRINCIPAL),
     *(Run("start", name, seed) for seed in range(3) for name in (*STARTS, CONVOLVED[0])),
-    *(Run("denoise", name) for name in (*SKIPLESS, "lift+lift, no penalty")),
-    *(Run("streets", name) for name in (*FIRST[:3], "lift+lift, no penalty")),
+    *(Run("streets", name) for name in FIRST),
     *(Run("denoise", name) for name in ("blur-3+unpool", *ON_ROLLS, SPUN)),
+    Run("denoise", "fourier+fourier/filtered"),
     *(Run("nuclei", name) for name in ("lift+lift, circular", *SKIPLESS, *PEERS, SPUN, "lift(sum)+lift")),
-    *(Run("pix2pix", name) for name in FIRST),
+    *(Run("pix2pix", name) for name in (*FIRST, *PENALISED[:1])),
     *(Run("start", CONVOLVED[1], seed) for seed in range(3)),
     *(Run("nuclei", name) for name in MOVING[1:]),
-    Run("denoise", "fourier+fourier/filtered"),
 ]
 LIST = list(dict.fromkeys(_ORDER))
 """Every run there is, in the order in which they are trained: the widest view first."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from gallery_measure import inputs
-from gallery_runs import TASKS, TELLING, Run, data_hash
+from gallery_runs import SHIPPED, TASKS, TELLING, Run, data_hash
 from gallery_tables import pair, score
 from skimage.filters import gaussian, threshold_otsu
 from skimage.measure import label
@@ -119,7 +119,7 @@ def draw_map(folder: Path) -> None:
 
 def lighten(root: Path) -> None:
     """Puts float16 weights where what is shipped of the nuclei is larger than `LARGEST`."""
-    for run in (Run("nuclei", variant) for variant in TELLING):
+    for run in (Run("nuclei", variant) for variant in SHIPPED):
         folder = root / run.best
         if (folder / "model.safetensors").stat().st_size <= LARGEST:
             continue

@@ -10,6 +10,7 @@ from test_fourier import EIGHTHS, close, innermost, moved, noise, without_nyquis
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unetlift import UNet
 from unetlift.convs.activation import ACTIVATIONS, Filtered, Polynomial
 from unetlift.convs.spectrum import resample
 
@@ -125,17 +126,32 @@ def test_the_polynomial_by_hand():
     assert polynomial(x).flatten().tolist() == [2, 1, 17, -1, -4, -9]
 
 
-def test_it_starts_as_the_polynomial_nearest_to_relu_for_normal_inputs():
-    """Least squares by quadrature over either half of the line; ReLU has a kink between them."""
-    nodes, weights = np.polynomial.legendre.leggauss(80)
-    x = np.concatenate([6 * (nodes - 1), 6 * (nodes + 1)])  # -12 to 12
-    density = np.sqrt(6 * np.concatenate([weights, weights]) * np.exp(-x * x / 2) / sqrt(2 * pi))
-    fitted = np.linalg.lstsq(np.stack([np.ones_like(x), x, x * x], 1) * density[:, None], np.maximum(x, 0) * density, rcond=None)[0]
+def test_for_normal_inputs_it_starts_with_the_mean_and_the_mean_square_that_a_relu_s_initialisation_counts_on():
+    nodes, weights = np.polynomial.hermite_e.hermegauss(9)
     coefficients = Polynomial(5).coefficients.detach().double()
     assert coefficients.shape == (3, 5)
-    close(coefficients, torch.from_numpy(fitted)[:, None].expand(3, 5), 1e-7)
-    values = np.polynomial.polynomial.polyval(x, fitted)
-    assert ((values * density) ** 2).sum() == pytest.approx(1 / 4 + 3 / (4 * pi), abs=1e-9)  # its mean square, ReLU's is 1/2
+    values = np.polynomial.polynomial.polyval(nodes, coefficients.numpy())  # (5, 9)
+    means, squares = (values**power @ weights / sqrt(2 * pi) for power in (1, 2))
+    assert np.abs(means).max() < 1e-7 and squares == pytest.approx(np.full(5, 0.5), abs=1e-6)
+
+
+def test_a_deep_network_learns_with_it():
+    """To find the noise in a picture whose edges are many times its standard deviation; nothing learned is a share of 1."""
+    torch.manual_seed(0)
+    network = UNet(down="fourier", up="fourier", activation="filtered-poly", padding_mode="circular", width=6, depth=3, classes=1, in_channels=1)
+    optimiser = torch.optim.AdamW(network.parameters(), 0.003)
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.zeros(2, 1, 32, 32)
+    picture[:, :, 8:20, 12:18] = 8
+    for _ in range(50):
+        added = torch.randn(picture.shape, generator=generator)
+        loss = (network(picture + added) - added).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        share = (network.eval()(picture + added) - added).square().mean()
+    assert max(loss.item(), share.item()) < 0.3
 
 
 def test_each_channel_learns_its_own_coefficients():

@@ -152,7 +152,7 @@ class TrainConfig:
     balanced: bool = False
     loss: str | None = None
     class_weights: Literal["none", "auto"] = "none"
-    lift_penalty: float = 0.1
+    lift_penalty: float = 0.0
     consistency: float = 0.0
     max_shift: int = 8
     degrade: DegradeConfig = DegradeConfig()
