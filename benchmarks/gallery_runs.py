@@ -218,6 +218,7 @@ def data_hash(folder: Path) -> str:
 
 _ORDER = [
     *(Run("denoise", name) for name in ("lift+lift", "lift+lift@adaptive", *PENALISED[:1], *SKIPLESS, "lift(sum)+lift")),
+    Run("denoise", "fourier+fourier/filtered"),
     *(Run("denoise", name) for name in ("lift+lift, circular", *TELLING)),
     *(Run("photos", name) for name in (*TELLING, *PENALISED[:1])),
     *(Run("nuclei", name) for name in ("lift+lift", *TELLING, *SHIPPED, MOVING[0])),
@@ -230,7 +231,6 @@ _ORDER = [
     *(Run("start", name, seed) for seed in range(3) for name in (*STARTS, CONVOLVED[0])),
     *(Run("streets", name) for name in FIRST),
     *(Run("denoise", name) for name in ("blur-3+unpool", *ON_ROLLS, SPUN)),
-    Run("denoise", "fourier+fourier/filtered"),
     *(Run("nuclei", name) for name in ("lift+lift, circular", *SKIPLESS, *PEERS, SPUN, "lift(sum)+lift")),
     *(Run("pix2pix", name) for name in (*FIRST, *PENALISED[:1])),
     *(Run("start", CONVOLVED[1], seed) for seed in range(3)),

@@ -138,7 +138,9 @@ def test_for_normal_inputs_it_starts_with_the_mean_and_the_mean_square_that_a_re
 def test_a_deep_network_learns_with_it():
     """To find the noise in a picture whose edges are many times its standard deviation; nothing learned is a share of 1."""
     torch.manual_seed(0)
-    network = UNet(down="fourier", up="fourier", activation="filtered-poly", padding_mode="circular", width=6, depth=3, classes=1, in_channels=1)
+    network = UNet(
+        down="fourier", up="fourier", activation="filtered-poly", padding_mode="circular", width=6, depth=3, classes=1, in_channels=1
+    )
     optimiser = torch.optim.AdamW(network.parameters(), 0.003)
     generator = torch.Generator().manual_seed(0)
     picture = torch.zeros(2, 1, 32, 32)
