@@ -119,7 +119,7 @@ kept = partial(each, quality="kept")
 def _better(than: str, skips: str = "") -> Iterator[Comparison]:
     """A lift segments better than another pair, on the small networks of the starts too."""
     yield from each(CLASSES, f"lift+lift{skips}", f"{than}{skips}", quality="more")
-    yield from each("start", f"lift+lift, haar, 0.1{skips}", f"{than}{skips}", quality="more")
+    yield from each("start", f"lift+lift, haar, 0{skips}", f"{than}{skips}", quality="more")
 
 
 CLAIMS = [
@@ -146,6 +146,11 @@ CLAIMS = [
         tuple(c for name in ("max+nearest", "max+unpool") for c in _better(name)),
     ),
     Claim("... and without skips, in SegNet's shape", tuple(_better("max+unpool", ", no skips"))),
+    Claim(
+        "A lift is better without skips",
+        each(EVERY, "lift+lift, no skips", "lift+lift", quality="more")
+        + each("start", "lift+lift, haar, 0, no skips", "lift+lift, haar, 0", quality="more"),
+    ),
     Claim(
         "A lift needs its regularisers",
         each(EVERY, "lift+lift, penalty 0.1", "lift+lift", quality="more")

@@ -14,6 +14,8 @@ from unetlift.report import decibels
 PAGES = "README.md", "docs/findings.md"
 MARK = re.compile(r"(<!-- table:gallery-([\w-]+) -->\n).*?(<!-- end -->)", re.S)
 NAMES = (*VARIANTS, SPUN, *PEERS)
+CHOICES = tuple(name for name in NAMES if not re.search(", (circular|replicate|consistency|penalty)", name))
+"""What one would choose between: not what others are held against."""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -61,14 +63,14 @@ def task_table(runs: Runs, task: str) -> str:
 CENTRAL = ("denoise", "sr4", "facades", "nuclei", "streets")
 
 
-def central_table(runs: Runs, costs: dict[str, dict]) -> str:
+def central_table(runs: Runs, costs: dict[str, dict], names: Sequence[str] = NAMES) -> str:
     """One line a variant: quality and crop shift PSNR of every task that it was trained for, and its cost beside max+nearest."""
     tasks = [task for task in CENTRAL if rows_of(runs, task)]
     head = ["variant", *(f"{TASKS[task].title}: {'mIoU' if TASKS[task].score == 'miou' else 'dB'} | crop dB" for task in tasks)]
     head = [cell for title in head for cell in title.split(" | ")] + ["training step", "inference"]
     by_task = {task: rows_of(runs, task) for task in tasks}
     body = []
-    for variant in NAMES:
+    for variant in names:
         if not any(variant in rows for rows in by_task.values()):
             continue
         cells = [f"`{variant}`"]
@@ -163,6 +165,7 @@ def all_tables(found: dict) -> dict[str, str]:
     tables = {task: task_table(runs, task) for task in TASKS if task != "start" and rows_of(runs, task)}
     return tables | {
         "central": central_table(runs, found.get("cost", {})),
+        "choices": central_table(runs, found.get("cost", {}), CHOICES),
         "seeds": seeds_table(runs),
         "claims": claims_table(weighed),
         "evidence": evidence_table(weighed, runs),
