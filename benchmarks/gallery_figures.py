@@ -30,12 +30,14 @@ EXACT = 100.0
 
 def curves(runs: Runs, path: Path) -> None:
     """Crop shift PSNR against the shift, of each task that the variants were trained for, as they are and with a landmark."""
-    tasks = [task for task in ("denoise", "nuclei") if all(Run(task, name).name in runs for name in SHOWN)]
+    tasks = "denoise", "nuclei"
     figure = Figure((5.2 * len(tasks), 4.0), layout="constrained", dpi=110)
     axes = figure.subplots(1, len(tasks), squeeze=False)[0]
     for task, place in zip(tasks, axes, strict=True):
         for name, colour in SHOWN.items():
-            row = runs[Run(task, name).name]["stability"]
+            if (run := Run(task, name).name) not in runs:
+                continue  # not measured yet
+            row = runs[run]["stability"]
             for key, style in (("crop, none", "-"), ("crop, landmark", ":")):
                 points = {float(distance): min(value, EXACT) for distance, value in row[key]["by_shift"].items()}
                 label = {"label": name} if style == "-" else {}
