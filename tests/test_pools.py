@@ -50,15 +50,15 @@ def shifted(x: Tensor, step: int) -> tuple[Tensor, list[tuple[int, int]]]:
 
 @every_pair
 def test_down_halves_rounding_up_and_up_restores_any_size(down, up, start):
-    for padding_mode in PADDING_MODES:
-        for phase in PHASES:
-            pools = make(down, up, start, phase, padding_mode)
-            for height, width in SIZES:
-                with torch.no_grad():
-                    y, trace = pools[0](noise(2, 2, height, width))
-                    assert y.shape == (2, 2, (height + 1) // 2, (width + 1) // 2)
-                    assert trace.size == (height, width)
-                    assert pools[1](y, trace).shape == (2, 2, height, width)
+    """Each padding with one phase and each phase with one padding: how wide one pads does not hang on the phase."""
+    for phase, padding_mode in {*(("fixed", mode) for mode in PADDING_MODES), *((phase, "circular") for phase in PHASES)}:
+        pools = make(down, up, start, phase, padding_mode)
+        for height, width in SIZES:
+            with torch.no_grad():
+                y, trace = pools[0](noise(2, 2, height, width))
+                assert y.shape == (2, 2, (height + 1) // 2, (width + 1) // 2)
+                assert trace.size == (height, width)
+                assert pools[1](y, trace).shape == (2, 2, height, width)
 
 
 @every_pair

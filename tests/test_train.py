@@ -29,7 +29,8 @@ def _rows(run: Path) -> list[dict[str, float]]:
 
 
 def test_training_learns_and_lifting_still_reconstructs(cells: Path, tmp_path: Path) -> None:
-    done = train(cells, tmp_path / "run", "--epochs=12", "--learning-rate=0.01", "--precision=float32", "--previews=2")
+    flags = "--epochs=12", "--learning-rate=0.01", "--precision=float32", "--previews=2", "--lift-penalty=0.1"
+    done = train(cells, tmp_path / "run", *flags)
     assert done.returncode == 0, done.stderr
     rows = _rows(tmp_path / "run")
     assert rows[-1]["train_loss"] < 0.6 * rows[0]["train_loss"]
