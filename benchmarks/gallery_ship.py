@@ -101,7 +101,7 @@ variants, are in docs/findings.md. One seed. Under roll, a network without circu
 
 
 def ship(runs: dict[str, dict], root: Path) -> None:
-    """Writes every model folder whose run is measured and still there, and halves those of the nuclei that are too large."""
+    """Writes every model folder whose run is measured, still there, and small enough; halves those of the nuclei that are not."""
     lighten(root)
     draw_map(root / "checkpoints" / SHIPMENTS["microscopy"].folder / EXAMPLES)
     for task, shipment in SHIPMENTS.items():
@@ -137,6 +137,8 @@ def _ship(run: Run, shipment: Shipment, row: dict, root: Path) -> tuple[str, flo
     model, info = load(run.best)
     near = nearness(run)
     precision = "float16" if near >= NEAR else "float32"
+    if precision == "float32" and (run.best / "model.safetensors").stat().st_size > LARGEST:
+        return "stays out: float16 answers otherwise, float32 is too large", near
     tests, spec = TASKS[run.task].tests, TASKS[run.task]
     config, flags = model.config, {"precision": precision, "near": decibels(near if near >= NEAR else CEILING)}
     card = CARD.format(
