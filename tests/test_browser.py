@@ -80,7 +80,10 @@ NAMELESS = """[...document.querySelectorAll('#shift :is(button, input:not([type=
     && !(control.labels?.length || control.ariaLabel || control.title || control.innerText.trim())).length"""
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
+OTHERS = [pytest.param(1280, "dark", marks=pytest.mark.slow), pytest.param(390, "light", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark"), *OTHERS])
 def test_it_fits_and_can_be_read_on_every_screen(browser: "sync_api.Browser", address: str, width: int, theme: str) -> None:
     with visiting(browser, f"{address}?__theme={theme}", width) as visit:
         assert visit.narrow() and visit.tab.evaluate(OVERFLOWING) == 0

@@ -243,23 +243,21 @@ def test_by_keyboard_a_model_is_chosen_measured_and_given_up(browser: "sync_api.
         assert left(server) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "data", "sentence"),
-    [
-        ("model.onnx", b"no model", "model.onnx"),
-        ("model.zip", b"no archive", "The archive cannot be unpacked"),
-        ("config.json", b"{}", "config.json is no model that can be measured here"),
-    ],
-)
-def test_a_wrong_model_is_told_in_one_sentence(
-    browser: "sync_api.Browser", server: Server, name: str, data: bytes, sentence: str
-) -> None:
+WRONG = [
+    ("model.onnx", b"no model", "model.onnx"),
+    ("model.zip", b"no archive", "The archive cannot be unpacked"),
+    ("config.json", b"{}", "config.json is no model that can be measured here"),
+]
+
+
+def test_a_wrong_model_is_told_in_one_sentence(browser: "sync_api.Browser", server: Server) -> None:
     with looking(browser, server, "yours") as visit:
-        visit.choose(visit.tab.locator("#yours-model"), file(name, data))
-        told = visit.tab.locator(".toast-body, #yours-status [role=alert]").filter(has_text=sentence)
-        sync_api.expect(told).to_be_visible(timeout=PATIENCE)
-        assert visit.tab.locator("#yours").get_by_text("Error", exact=True).locator("visible=true").count() == 0
-        assert str(server.temporary) not in visit.tab.content() and visit.tab.get_by_role("article").count() == 0
+        for name, data, sentence in WRONG:
+            visit.choose(visit.tab.locator("#yours-model"), file(name, data))
+            told = visit.tab.locator(".toast-body, #yours-status [role=alert]").filter(has_text=sentence)
+            sync_api.expect(told).to_be_visible(timeout=PATIENCE)
+            assert visit.tab.locator("#yours").get_by_text("Error", exact=True).locator("visible=true").count() == 0
+            assert str(server.temporary) not in visit.tab.content() and visit.tab.get_by_role("article").count() == 0
 
 
 # Batch

@@ -47,7 +47,8 @@ def chosen(network: UNet, x: torch.Tensor) -> list[tuple[int, ...]]:
 
 
 PAIRS = [("max", "nearest"), ("max", "unpool"), ("avg", "bilinear"), ("stride", "transpose"), ("blur-3", "blur-3"), ("lift", "lift")]
-CASES = [(*pair, "adaptive") for pair in PAIRS] + [("max", "nearest", "learned"), ("lift", "lift", "learned")]
+LATER = [pytest.param(*pair, "adaptive", marks=pytest.mark.slow) for pair in PAIRS[:3]]
+CASES = [(*pair, "adaptive") for pair in PAIRS[3:]] + [("max", "nearest", "learned"), ("lift", "lift", "learned"), *LATER]
 
 
 @pytest.mark.parametrize(("down", "up", "phase"), CASES)

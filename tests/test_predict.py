@@ -156,7 +156,10 @@ def test_twelve_kills_change_nothing(pictures: Path, finished: Path, tmp_path: P
     kill_and_go_on(pictures, finished, tmp_path / "out", 12, signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
+SIGTERM = pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_told_to_stop_it_finishes_what_it_writes(number: int, code: int, pictures: Path, finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert killed(command(pictures, out, *ALL), 0.0, number) == code

@@ -32,15 +32,19 @@ def _assert_same(ours: Path, theirs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("workers", "more"), [(0, ()), pytest.param(2, LEARNED, marks=pytest.mark.slow)], ids=["alone", "workers-and-all-learned"]
+    ("kills", "workers", "more"),
+    [((9,), 0, ()), pytest.param((2, 9), 2, LEARNED, marks=pytest.mark.slow)],
+    ids=["alone", "twice-with-workers-and-all-learned"],
 )
-def test_killed_within_epochs_it_goes_on_as_if_never_stopped(workers: int, more: tuple[str, ...], cells: Path, tmp_path: Path) -> None:
+def test_killed_within_epochs_it_goes_on_as_if_never_stopped(
+    kills: tuple[int, ...], workers: int, more: tuple[str, ...], cells: Path, tmp_path: Path
+) -> None:
     flags = (*EPOCHS, f"--workers={workers}", EVERY_STEP, *more)
     whole = train(cells, tmp_path / "whole", *flags)
     assert whole.returncode == 0, whole.stderr
     cut = tmp_path / "cut"
-    kill_after(2, cut / "resume" / "last.ckpt", training(cells, cut, *flags))  # in the first epoch
-    kill_after(9, cut / "resume" / "last.ckpt", training(cells, cut, *flags, "--resume"))  # somewhere in the second or third
+    for saves in kills:  # in the first epoch, in the second or third
+        kill_after(saves, cut / "resume" / "last.ckpt", training(cells, cut, *flags, *(["--resume"] if cut.exists() else [])))
     from_pretrained(cut / "last")  # whole, although the process died
     resumed = train(cells, cut, *flags, "--resume")
     assert resumed.returncode == 0, resumed.stderr

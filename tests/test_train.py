@@ -94,7 +94,7 @@ def photographs(tmp_path: Path) -> Path:
     ids=["noise", "blur-scale-jpeg", "grey"],
 )
 def test_photographs_are_restored(worse: tuple[str, ...], photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    done = train(photographs, tmp_path / "run", "--task=restore", "--epochs=20", "--batch-size=1", "--learning-rate=0.01", *worse)
+    done = train(photographs, tmp_path / "run", "--task=restore", "--epochs=10", "--batch-size=1", "--learning-rate=0.01", *worse)
     assert done.returncode == 0, done.stderr
     rows = _rows(tmp_path / "run")
     assert rows[-1]["val_psnr"] > rows[0]["val_psnr"] + 1

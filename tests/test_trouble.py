@@ -75,7 +75,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_leaves_the_checkpoint_before_whole(cells: Path, small_disk: Path) -> None:
     run = small_disk / "run"
-    command = training(cells, run, "--epochs=20")
+    command = training(cells, run, "--epochs=10")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not process.stdout.readline().startswith("epoch 3/"):
         assert process.poll() is None
@@ -90,9 +90,9 @@ def test_a_full_disk_leaves_the_checkpoint_before_whole(cells: Path, small_disk:
     for folder in ("best", "last"):
         from_pretrained(run / folder)
     (small_disk / "filler").unlink()
-    resumed = train(cells, run, "--epochs=20", "--resume")
+    resumed = train(cells, run, "--epochs=10", "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    assert "epoch 20/20" in resumed.stdout and "epoch 2/20" not in resumed.stdout
+    assert "epoch 10/10" in resumed.stdout and "epoch 2/20" not in resumed.stdout
 
 
 @pytest.mark.slow
