@@ -235,6 +235,9 @@ _ORDER = [
     *(Run("start", CONVOLVED[1], seed) for seed in range(3)),
     *(Run("nuclei", name) for name in MOVING[1:]),
     Run("denoise", "fourier+fourier/filtered"),
+    *(Run("nuclei", SKIPLESS[0], seed) for seed in (1, 2)),
+    *(Run("streets", name) for name in SKIPLESS),
+    *(Run(task, SKIPLESS[0]) for task in ("sr4", "facades")),
 ]
 LIST = list(dict.fromkeys(_ORDER))
 """Every run there is, in the order in which they are trained: the widest view first."""
