@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from unetlift.demo.networks import Network
 from unetlift.demo.sources import PICTURE, Source, find_source
 from unetlift.errors import UsageError, one_of
-from unetlift.metrics import PSNR_CEILING
 from unetlift.pools import Down, LiftOptions, Trace, Up, pool_pair
 from unetlift.pools.lift import BANDS, LiftDown, LiftUp
+from unetlift.stability import decibels
 from unetlift.types import Map
 
 LIFTINGS = ("haar", "cdf53", "own")
@@ -90,7 +90,7 @@ class Restored:
     Attributes:
         name: DOWN+UP.
         x: (1, C, H, W), the shown channels.
-        psnr: in dB against the source, at most `PSNR_CEILING`.
+        psnr: in dB against the source, at most `stability.CEILING`.
         steady: in dB, how it compares with what is given back from a grid that lies one pixel aside along both axes.
         stored: numbers that the way up is given, as a share of the source's; positions of maxima are not counted.
     """
@@ -157,9 +157,8 @@ def shifted(x: Map, grid: Grid) -> Map:
 
 
 def psnr(a: Tensor, b: Tensor, output_range: float) -> float:
-    """In dB, at most `PSNR_CEILING`."""
-    error = (a - b).square().mean().item() / output_range**2
-    return float(-10 * np.log10(max(error, 10 ** (-PSNR_CEILING / 10))))
+    """In dB, at most `stability.CEILING`."""
+    return decibels((a - b).square().mean().item(), output_range)
 
 
 @torch.inference_mode()

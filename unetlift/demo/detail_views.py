@@ -13,8 +13,8 @@ from unetlift.demo.bands import LIFT, Parts, Restored, Wish
 from unetlift.demo.panels import png
 from unetlift.demo.sources import PICTURE, Source
 from unetlift.errors import one_of
-from unetlift.metrics import PSNR_CEILING
 from unetlift.pools.lift import BANDS
+from unetlift.stability import CEILING
 from unetlift.types import Map
 
 GAINS = (1, 2, 4, 8, 16)
@@ -76,7 +76,7 @@ def taken_apart(source: Source, parts: Parts, wish: Wish, look: Look) -> str:
 def card(source: Source, restored: Restored, look: Look) -> str:
     """What one pair of pools gives back, how near that is, and where it errs."""
     name, what = WORDS[restored.name]
-    kind = "detail-card detail-exact" if restored.psnr >= PSNR_CEILING else "detail-card"
+    kind = "detail-card detail-exact" if restored.psnr >= CEILING else "detail-card"
     figures = f'data-pair="{restored.name}" data-psnr="{restored.psnr:.4f}" data-steady="{restored.steady:.4f}"'
     back, error = _near(restored.x, look), _near(restored.x - source.x[:, source.shown], look)
     return (
@@ -137,11 +137,11 @@ def _range(source: Source, wish: Wish) -> str:
 
 
 def _decibel(psnr: float) -> str:
-    return "exact" if psnr >= PSNR_CEILING else f"{psnr:.1f}<small> dB</small>"
+    return "exact" if psnr >= CEILING else f"{psnr:.1f}<small> dB</small>"
 
 
 def _spoken(psnr: float) -> str:
-    return "exactly the source" if psnr >= PSNR_CEILING else f"{psnr:.1f} dB"
+    return "exactly the source" if psnr >= CEILING else f"{psnr:.1f} dB"
 
 
 def _percent(share: float) -> str:
