@@ -159,7 +159,7 @@ def test_the_map_has_every_shift_of_the_square(bench: compare.Bench, picture: np
 @pytest.mark.parametrize("kind", ["curve", "grid", "drift"])
 def test_what_goes_on_ends_when_its_visitor_looks_at_something_else(page: visit.Page, task: str, kind: str) -> None:
     view, *_ = page.choose(None, task, "nuclei", "crop", 1, 1)
-    going = {"curve": (page.curve, ()), "grid": (page.grid, (4,)), "drift": (page.drift, ("1 pixel", 10))}
+    going = {"curve": (page.curve, ()), "grid": (page.grid, (4,)), "drift": (page.drift, (visit.begin_drift(view), "1 pixel", 10))}
     start, asked = going[kind]
     going = start(view, *asked)
     next(going)
@@ -183,11 +183,20 @@ def test_the_drift_closes_its_path_and_ends_as_a_film(page: visit.Page, task: st
     path = film.path(1 / 8)
     assert path[-1] == (0, 0)
     assert {abs(after.dy - before.dy) + abs(after.dx - before.dx) for before, after in pairwise(path)} == {1 / 8}
-    steps = list(page.drift(view, "1 pixel", 10))
+    turn = visit.begin_drift(view)
+    steps = list(page.drift(view, turn, "1 pixel", 10))
     assert len(steps) == len(path) + 1
     sight, columns = steps[-1]
     assert sight.count("image/webp") == 1 and columns.count("image/webp") == 2 and "worst of 16 steps" in columns
     assert page.amplify(view, 10) == (panels.sight(view), panels.columns(view, 10))  # where it was
+    assert list(page.drift(view, turn, "1 pixel", 10)) == []  # one lap a click
+
+
+def test_a_slider_that_moves_between_a_click_and_its_drift_has_ended_it(page: visit.Page, task: str) -> None:
+    view, *_ = page.choose(None, task, "nuclei", "crop", 1, 1, NAMES[:1])
+    turn = visit.begin_drift(view)
+    view, *_ = page.move(view, 5, 1, 10)
+    assert list(page.drift(view, turn, "1 pixel", 10)) == []
 
 
 def test_only_what_is_new_is_computed(page: visit.Page, task: str) -> None:
@@ -325,7 +334,7 @@ def test_a_camera_without_a_picture_is_told(page: visit.Page, task: str, shot: s
 
 def test_wrong_wishes_for_what_goes_on_are_told(page: visit.Page, task: str) -> None:
     view, *_ = page.choose(None, task, "nuclei", "crop", 1, 1, [])
-    for going in (page.grid(view, 5), page.grid(None, 4), page.drift(view, "2 pixel", 1), page.drift(view, "1 pixel", 1000)):
+    for going in (page.grid(view, 5), page.grid(None, 4), page.drift(view, None, "2 pixel", 1), page.drift(view, None, "1 pixel", 1000)):
         with pytest.raises(gr.Error) as caught:
             next(going)
         one_sentence(caught.value)

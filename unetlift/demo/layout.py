@@ -58,6 +58,7 @@ class Drift(NamedTuple):
     step: gr.Radio
     play: gr.Button
     stop: gr.Button
+    turn: gr.State
 
 
 class Views(NamedTuple):
@@ -111,7 +112,7 @@ def drift() -> Drift:
         with gr.Row():
             play = gr.Button("▶ Play", size="sm", elem_id="play", min_width=60)
             stop = gr.Button("■ Stop", size="sm", elem_id="stop", min_width=60)
-    return Drift(step, play, stop)
+    return Drift(step, play, stop, gr.State(None, time_to_live=3600))
 
 
 def choices(page: visit.Page) -> tuple[gr.components.Component, ...]:

@@ -83,10 +83,13 @@ def _wire_moves(page: visit.Page, controls: Controls, views: Views) -> None:
 
 
 def _wire_drift(page: visit.Page, controls: Controls, views: Views, drift: Drift) -> None:
-    """Whoever plays again, or stops, ends what is playing first, past the queue."""
-    shown = [views.sight, views.columns]
-    drift.play.click(visit.end_drift, [views.view], None, **AT_ONCE).then(
-        page.drift, [views.view, drift.step, controls.gain], shown, trigger_mode="multiple", concurrency_id="drift", **SLOW
+    """Whoever plays again, or stops, ends what is playing first, past the queue.
+
+    The turn begins with the click: what ends it before the drift itself is asked for, which the page does next, has ended it.
+    """
+    shown, asked = [views.sight, views.columns], [views.view, drift.turn, drift.step, controls.gain]
+    drift.play.click(visit.begin_drift, [views.view], [drift.turn], **AT_ONCE).then(
+        page.drift, asked, shown, trigger_mode="multiple", concurrency_id="drift", **SLOW
     )
     drift.stop.click(page.amplify, [views.view, controls.gain], shown, **AT_ONCE)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import wraps
 from html import escape
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import gradio as gr
@@ -149,26 +150,29 @@ class Page:
             yield plots.heat_maps(grids, scene)
 
     @streamed
-    def drift(self, view: View | None, step: str, gain: float) -> Iterator[tuple[str, str]]:
-        """The picture drifts along a closed path; every step as it comes, then the whole lap as a film that goes on."""
-        scene = _there(view).scene
+    def drift(self, view: View | None, turn: Event | None, step: str, gain: float) -> Iterator[tuple[str, str]]:
+        """The picture drifts along a closed path; every step as it comes, then the whole lap as a film that goes on.
+
+        Nothing comes of a turn that was never begun, has been ended, or has had its lap.
+        """
+        view, lap = _there(view), []
         one_of("step", step, film.STEPS)
         settings = Settings(gain=gain).checked(())
-        ended = scene.turns.begin("drift")
-        lap = []
+        if turn is None:
+            return
         for move in film.path(film.STEPS[step]):
             lap.append(view := self._moved(view, move))
-            if ended.is_set():
+            if turn.is_set():
                 return
             yield panels.sight(view), panels.columns(view, settings.gain or 1)
-        if not ended.is_set():
+        if not turn.is_set():
+            turn.set()
             yield film.sight(lap), film.columns(lap, settings.gain or 1)
 
 
-def end_drift(view: View | None) -> None:
-    """Ends what is playing, at once."""
-    if view is not None:
-        view.scene.turns.end("drift")
+def begin_drift(view: View | None) -> Event | None:
+    """Ends what is playing, at once; the turn of what is to play."""
+    return None if view is None else view.scene.turns.begin("drift")
 
 
 def end_map(view: View | None) -> None:
